@@ -177,7 +177,13 @@ def format_duration(duration_s: float) -> str:
     size = abs(duration_s)
     if size == 0:
         return "0 s"
-    scales = ((1e-6, 1e-9, "ns"), (1e-3, 1e-6, "us"), (1.0, 1e-3, "ms"), (60, 1.0, "s"), (3600, 60.0, "min"))
+    scales = (
+        (1e-6, 1e-9, "ns"),
+        (1e-3, 1e-6, "us"),
+        (1.0, 1e-3, "ms"),
+        (60, 1.0, "s"),
+        (3600, 60.0, "min"),
+    )
     for below, scale, unit in scales:
         if size < below * 0.9995:
             return f"{_three_figures(duration_s / scale)} {unit}"

@@ -1,0 +1,47 @@
+"""Percentiles of pauses and latencies, with intervals."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from memopt_cli.analysis.results import Distribution, Estimate, How
+
+if TYPE_CHECKING:
+    from memopt_cli.profiler.histogram import Histogram
+
+_Z = 1.96
+_PLOTTED_POINTS = 400
+
+
+def quantile(histogram: Histogram, share: float) -> Estimate | None:
+    """
+    Return a quantile in seconds with its 95 % interval, or `None` of no durations.
+
+    The interval is between order statistics, by the normal approximation to the
+    binomial count of durations below the quantile (W. J. Conover, 1971); it assumes
+    nothing of the durations' distribution but that they are independent.
+    """
+    value = histogram.quantile_s(share)
+    if value is None:
+        return None
+    reach = _Z * math.sqrt(share * (1 - share) / histogram.count)
+    low = histogram.quantile_s(max(0.0, share - reach))
+    high = histogram.quantile_s(min(1.0, share + reach))
+    if low is None or high is None:
+        raise AssertionError("a histogram with durations has all quantiles")
+    return Estimate(value, low, high, How.MEASURED)
+
+
+def distribution(histogram: Histogram) -> Distribution:
+    """Return the figures of a histogram that reports show."""
+    points = histogram.distribution()
+    step = max(1, len(points) // _PLOTTED_POINTS)
+    return Distribution(
+        p50_s=quantile(histogram, 0.5),
+        p99_s=quantile(histogram, 0.99),
+        max_s=histogram.max_s,
+        count=histogram.count,
+        total_s=histogram.total_s,
+        points=tuple(points[::step]),
+    )

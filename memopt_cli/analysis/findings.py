@@ -1,0 +1,182 @@
+"""From a recording to findings: every figure of a report is made here, once."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING
+
+from memopt_cli.analysis import leak, memory, thresholds
+from memopt_cli.analysis.durations import distribution
+from memopt_cli.analysis.recording import Outcome
+from memopt_cli.analysis.results import (
+    Leak,
+    LeakVerdict,
+    RunFindings,
+    SamplingCost,
+    VariantFindings,
+    Verdict,
+)
+from memopt_cli.exit_codes import ExitCode
+from memopt_cli.profiler.histogram import merged
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from memopt_cli.analysis.recording import Recording, Sample, VariantRecording
+    from memopt_cli.analysis.results import ThresholdResult
+    from memopt_cli.scenario.model import Scenario
+
+GENERATIONS = 3
+
+_EXIT_CODES = {
+    Verdict.PASSED: ExitCode.PASSED,
+    Verdict.CROSSED: ExitCode.THRESHOLDS_CROSSED,
+    Verdict.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
+}
+_SIGNALS = {2: ExitCode.INTERRUPTED, 15: ExitCode.TERMINATED}
+
+
+def judge(recording: Recording, scenario: Scenario) -> RunFindings:
+    """
+    Return what a recording means under the thresholds of its scenario.
+
+    A run that was cut short can show a crossed threshold; it cannot pass.
+    """
+    firsts = {_cell(v): v for v in reversed(recording.variants)}
+    variants = tuple(
+        variant_findings(variant, first=firsts[_cell(variant)], clock=recording.clock)
+        for variant in recording.variants
+    )
+    results = (
+        *thresholds.same_work(variants),
+        *_judged(recording, scenario, variants),
+    )
+    verdict = _verdict(recording, results)
+    return RunFindings(
+        scenario=scenario.name,
+        description=scenario.description,
+        started_at=recording.started_at,
+        outcome=recording.outcome,
+        reason=recording.reason,
+        signal=recording.signal,
+        clock=recording.clock,
+        environment=recording.environment,
+        wall_s=recording.wall_s,
+        variants=variants,
+        thresholds=results,
+        verdict=verdict,
+        exit_code=_exit_code(recording, verdict),
+    )
+
+
+def variant_findings(
+    recording: VariantRecording, *, first: VariantRecording, clock: str
+) -> VariantFindings:
+    """
+    Return the figures of one variant.
+
+    Args:
+        recording: What was recorded of it.
+        first: The first variant of the same cell, which the others are compared with.
+        clock: The clock of the run, ``virtual`` or ``wall``.
+    """
+    samples = recording.samples
+    last = samples[-1] if samples else None
+    by_generation = [
+        merged(h for (_, kind), h in recording.pauses.items() if kind == generation)
+        for generation in range(GENERATIONS)
+    ]
+    pauses = distribution(merged(by_generation)) if recording.recorder_installed else None
+    busy_s = last.busy_s if last else 0.0
+    operations = last.operations if last else 0
+    return VariantFindings(
+        cell=recording.cell,
+        name=recording.name,
+        unit=recording.unit,
+        outcome=recording.outcome,
+        failure=recording.failure,
+        units_peak=max((sample.units for sample in samples), default=0),
+        digest=recording.digest,
+        transcript=recording.transcript,
+        same_work=_same_work(recording, first),
+        memory=memory.per_unit(samples),
+        peak_uss_bytes=max((s.uss_bytes for s in samples if s.uss_bytes is not None), default=None),
+        peak_rss_bytes=max((s.rss_bytes for s in samples), default=None),
+        retained=memory.retained(samples),
+        leak=_leak(recording, clock),
+        gc_pause=pauses,
+        gc_pauses_by_generation=tuple(histogram.count for histogram in by_generation),
+        pauses_lost=recording.pauses_lost,
+        operation_latency=distribution(merged(recording.latency.values())),
+        operations=operations,
+        operations_per_s=operations / busy_s if busy_s else None,
+        busy_s=busy_s,
+        cpu_s=last.cpu_s if last else 0.0,
+        wall_s=last.wall_s if last else 0.0,
+        simulated_s=last.at_s if last else 0.0,
+        pool=recording.pool,
+        sampling=_sampling_cost(samples),
+        stages=recording.stages,
+    )
+
+
+def _cell(variant: VariantRecording) -> tuple[tuple[str, str], ...]:
+    return tuple(variant.cell.items())
+
+
+def _same_work(recording: VariantRecording, first: VariantRecording) -> bool | None:
+    if recording is first or not recording.digest or not first.digest:
+        return None
+    return (recording.digest, recording.transcript) == (first.digest, first.transcript)
+
+
+def _leak(recording: VariantRecording, clock: str) -> Leak:
+    steady = leak.steady_stage(recording.stages)
+    if steady is None:
+        reason = "no stage holds its population: add one with the same population as the one before"
+        return Leak(LeakVerdict.INCONCLUSIVE, None, None, None, 0, 0.0, reason)
+    return leak.slope([s for s in recording.samples if s.stage == steady], clock=clock)
+
+
+def _sampling_cost(samples: Sequence[Sample]) -> SamplingCost:
+    costs = [sample.cost_s for sample in samples]
+    exact = [sample.cost_s for sample in samples if sample.anonymous_bytes is not None]
+    return SamplingCost(
+        p50_s=statistics.median(costs) if costs else None,
+        max_s=max(costs, default=None),
+        exact_p50_s=statistics.median(exact) if exact else None,
+        samples=len(samples),
+    )
+
+
+def _judged(
+    recording: Recording, scenario: Scenario, variants: Sequence[VariantFindings]
+) -> list[ThresholdResult]:
+    names = [variant.name for variant in scenario.variants]
+    reference = names[0] if len(names) > 1 else None
+    results: list[ThresholdResult] = []
+    for threshold in scenario.thresholds:
+        judged = [
+            thresholds.judge(threshold, recorded, findings, clock=recording.clock)
+            for recorded, findings in zip(recording.variants, variants, strict=True)
+            if thresholds.applies(threshold, recorded, reference=reference)
+        ]
+        results += judged or [thresholds.unjudged(threshold)]
+    return results
+
+
+def _verdict(recording: Recording, results: Sequence[ThresholdResult]) -> Verdict:
+    verdict = thresholds.worst([result.verdict for result in results])
+    if recording.outcome is not Outcome.FINISHED and verdict is Verdict.PASSED:
+        return Verdict.INCONCLUSIVE
+    return verdict
+
+
+def _exit_code(recording: Recording, verdict: Verdict) -> ExitCode:
+    match recording.outcome:
+        case Outcome.FAILED:
+            return ExitCode.TARGET_FAILED
+        case Outcome.INTERRUPTED:
+            return _SIGNALS.get(recording.signal or 0, ExitCode.INCONCLUSIVE)
+        case _:
+            return _EXIT_CODES[verdict]

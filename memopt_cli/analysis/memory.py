@@ -1,0 +1,160 @@
+"""
+Memory per unit: the slope over several populations, never a total divided by N.
+
+The line is fitted to the plateaus at which the population grew for the first
+time and was not empty. The empty process is left out: the first units fill heap
+that was free already, which bends the line at its start.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memopt_cli.analysis.results import Estimate, How, MemoryPerUnit
+from memopt_cli.analysis.statistics import fit_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from memopt_cli.analysis.recording import Sample
+
+ANONYMOUS, HEAP = "anonymous", "heap_in_use"
+
+_RESOLUTION_BYTES = {ANONYMOUS: 2 * 4096, HEAP: 16}
+"""What the ends of a series can be off: a page at either end; malloc's alignment."""
+
+_HIDDEN_SHARE = 20
+"""
+Growth seen from outside is trusted from 20 times the free heap that was used up.
+
+Units that settle in heap that was free already are invisible to the kernel; with
+this factor they are at most 5 % of the growth. Free heap that grows is another
+matter: it is fragmentation, and the kernel is right to charge it.
+"""
+
+_SMALLEST_GROWTH_BYTES = 1024**2
+"""Less growth than this is a matter of single arenas and pages."""
+
+
+def per_unit(samples: Sequence[Sample]) -> MemoryPerUnit:
+    """
+    Return memory per unit, from samples in the order in which they were taken.
+
+    The kernel's anonymous memory is taken where it can be trusted, else the
+    heap in use that the subject counts itself; the other one is the cross-check.
+    """
+    plateaus = growth_plateaus(samples)
+    outside = _fit(plateaus, ANONYMOUS)
+    inside = _fit(plateaus, HEAP)
+    if len(plateaus) < 3:  # noqa: PLR2004 - a line with an interval needs three points
+        reason = (
+            f"{len(plateaus)} plateaus with units were measured, a line needs 3: "
+            "give a growing stage more `plateaus`"
+        )
+        return MemoryPerUnit(None, None, None, ANONYMOUS, None, (), reason)
+    basis, reason = _basis(plateaus)
+    chosen, other = (outside, inside) if basis == ANONYMOUS else (inside, outside)
+    if chosen is None:
+        reason = "memory was not read at the plateaus"
+        return MemoryPerUnit(None, None, None, basis, None, (), reason)
+    return MemoryPerUnit(
+        per_unit=chosen[0],
+        fixed=chosen[1],
+        loaded=_loaded(samples, plateaus[-1], chosen[1], basis),
+        basis=basis,
+        cross_check=other[0] if other else None,
+        points=tuple(_points(plateaus, basis)),
+        reason=reason,
+    )
+
+
+def growth_plateaus(samples: Sequence[Sample]) -> list[Sample]:
+    """Return the plateaus of the first growth: each with more units than any sample before."""
+    found: list[Sample] = []
+    peak = 0
+    for sample in samples:
+        if sample.is_plateau and sample.units > peak:
+            found.append(sample)
+        elif sample.units < peak and found:
+            break
+        peak = max(peak, sample.units)
+    return found
+
+
+def retained(samples: Sequence[Sample]) -> Estimate | None:
+    """
+    Return the anonymous bytes that stayed after the last unit left.
+
+    Measured as the difference of two empty processes; the interval is the spread
+    of the exact readings before the first unit and after the last.
+    """
+    with_units = [index for index, sample in enumerate(samples) if sample.units]
+    if not with_units:
+        return None
+    before = _exact(samples[: with_units[0]])
+    after = _exact(samples[with_units[-1] + 1 :])
+    if not before or not after:
+        return None
+    return Estimate(
+        after[-1] - before[-1], min(after) - max(before), max(after) - min(before), How.MEASURED
+    )
+
+
+def _exact(samples: Sequence[Sample]) -> list[int]:
+    return [s.anonymous_bytes for s in samples if s.anonymous_bytes is not None and not s.units]
+
+
+def _basis(plateaus: Sequence[Sample]) -> tuple[str, str]:
+    """Return which series to fit, and why."""
+    seen = _points(plateaus, ANONYMOUS)
+    counted = _points(plateaus, HEAP)
+    if len(counted) < len(plateaus):
+        return ANONYMOUS, "the subject does not count its heap"
+    if len(seen) < len(plateaus):
+        return HEAP, "anonymous memory could not be read"
+    growth = seen[-1][1] - seen[0][1]
+    free = [sample.heap_free_bytes or 0 for sample in plateaus]
+    used_up = free[0] - min(free)
+    if growth >= max(_HIDDEN_SHARE * used_up, _SMALLEST_GROWTH_BYTES):
+        return ANONYMOUS, "anonymous memory grew by far more than free heap could hide"
+    return HEAP, "the population is so small that free heap could hide it from outside"
+
+
+def _fit(plateaus: Sequence[Sample], series: str) -> tuple[Estimate, Estimate] | None:
+    points = _points(plateaus, series)
+    line = fit_line([units for units, _ in points], [size for _, size in points])
+    if line is None:
+        return None
+    # Rounding to pages is an error that the residuals of a straight line can miss.
+    coarse = _RESOLUTION_BYTES[series] / (points[-1][0] - points[0][0])
+    slope = line.slope_half_width + coarse
+    fixed = line.intercept_half_width + _RESOLUTION_BYTES[series]
+    return (
+        Estimate(line.slope, line.slope - slope, line.slope + slope, How.FITTED),
+        Estimate(line.intercept, line.intercept - fixed, line.intercept + fixed, How.FITTED),
+    )
+
+
+def _loaded(
+    samples: Sequence[Sample], peak: Sample, fixed: Estimate, series: str
+) -> Estimate | None:
+    """Return bytes per unit at the last plateau that held the peak, after the growth."""
+    held = [
+        point
+        for point in samples
+        if point.is_plateau and point.at_s > peak.at_s and point.units == peak.units
+    ]
+    if not held:
+        return None
+    units, size = _points(held[-1:], series)[0]
+    return Estimate(
+        (size - fixed.value) / units,
+        (size - fixed.high) / units,
+        (size - fixed.low) / units,
+        How.FITTED,
+    )
+
+
+def _points(plateaus: Sequence[Sample], series: str) -> list[tuple[int, int]]:
+    sizes = (s.anonymous_bytes if series == ANONYMOUS else s.heap_in_use_bytes for s in plateaus)
+    return [(s.units, size) for s, size in zip(plateaus, sizes, strict=True) if size is not None]

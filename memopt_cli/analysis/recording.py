@@ -1,0 +1,147 @@
+"""What was recorded of a run: plain values, in the order in which they happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from memopt_cli.profiler.histogram import Histogram
+
+
+class Outcome(StrEnum):
+    """How a variant, or a whole run, ended."""
+
+    RUNNING = "running"
+    """It runs still, or its controller was killed."""
+
+    FINISHED = "finished"
+    INTERRUPTED = "interrupted"
+    """A person or a signal stopped it."""
+
+    ABORTED = "aborted"
+    """A threshold with ``abort_on_fail`` was crossed."""
+
+    FAILED = "failed"
+    """The subject died, hung, or ran out of memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """
+    One row of the time series. `None` means that it was not read in this sample.
+
+    Times are seconds since the variant began, memory is in bytes.
+    """
+
+    at_s: float
+    """Scenario time; on a virtual clock idle time passes at once."""
+
+    wall_s: float
+    """Real time."""
+
+    stage: int
+    units: int
+    operations: int
+    """Since the variant began: arrivals, messages and departures."""
+
+    rss_bytes: int
+    resident_anonymous_bytes: int
+    """The kernel's counter, read in every sample."""
+
+    cpu_s: float
+    """CPU time that the subject has used."""
+
+    busy_s: float
+    """Wall time that the subject has spent on operations."""
+
+    gc_pauses: int
+    """Collections since the sample before, all generations."""
+
+    gc_pause_s: float
+    """Their sum."""
+
+    gc_pause_max_s: float
+    cost_s: float
+    """What this sample cost the controller, the next fields included."""
+
+    is_plateau: bool = False
+    """Taken at rest at a measuring point: memory is read exactly."""
+
+    anonymous_bytes: int | None = None
+    """Exact, from smaps_rollup."""
+
+    uss_bytes: int | None = None
+    pss_bytes: int | None = None
+    heap_in_use_bytes: int | None = None
+    heap_free_bytes: int | None = None
+    allocated_blocks: int | None = None
+    threads: int | None = None
+    fds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageSpan:
+    """One stage as it was run."""
+
+    name: str
+    starts_s: float
+    ends_s: float
+    units: int | None
+    """The population it leads to; `None` where arrivals decide."""
+
+
+@dataclass(frozen=True, slots=True)
+class VariantRecording:
+    """All that was recorded of one variant in one cell of the matrix."""
+
+    cell: Mapping[str, str]
+    """The matrix values of this run, empty without a matrix."""
+
+    name: str
+    unit: str
+    """What one unit is called, in the plural."""
+
+    has_pool: bool
+    outcome: Outcome
+    failure: str
+    """Why it failed, or empty."""
+
+    digest: str
+    transcript: str
+    pool: Mapping[str, float | None] | None
+    stages: tuple[StageSpan, ...]
+    samples: tuple[Sample, ...]
+    pauses: Mapping[tuple[int, int], Histogram]
+    """Collection pauses by stage index and generation."""
+
+    pauses_lost: int
+    recorder_installed: bool
+    latency: Mapping[int, Histogram]
+    """Operation latency by stage index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """All that was recorded of a run."""
+
+    scenario: str
+    """The scenario as it was run, as YAML."""
+
+    started_at: str
+    """UTC, ISO 8601."""
+
+    outcome: Outcome
+    reason: str
+    """Why it did not finish, or empty."""
+
+    signal: int | None
+    """The signal that ended it, if one did."""
+
+    clock: str
+    environment: Mapping[str, str | int | float]
+    wall_s: float
+    variants: tuple[VariantRecording, ...] = field(default=())

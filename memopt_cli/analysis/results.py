@@ -1,0 +1,220 @@
+"""What a run means: figures that know how they were obtained, and verdicts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from memopt_cli.analysis.recording import Outcome, StageSpan
+    from memopt_cli.exit_codes import ExitCode
+    from memopt_cli.units import Dimension
+
+
+class How(StrEnum):
+    """How a figure was obtained."""
+
+    MEASURED = "measured"
+    FITTED = "fitted"
+    SIMULATED = "simulated"
+    """Per unit of scenario time that did not pass in reality."""
+
+    PROJECTED = "projected"
+
+
+class Verdict(StrEnum):
+    """How a check ended."""
+
+    PASSED = "passed"
+    CROSSED = "crossed"
+    INCONCLUSIVE = "inconclusive"
+
+
+class LeakVerdict(StrEnum):
+    """Whether memory grows although the population does not."""
+
+    LEAK = "leak"
+    NO_LEAK = "no_leak"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure with its 95 % interval; for an exact one low, value and high are equal."""
+
+    value: float
+    low: float
+    high: float
+    how: How
+
+    @classmethod
+    def exact(cls, value: float) -> Estimate:
+        """Return a figure that was read, not estimated."""
+        return cls(value, value, value, How.MEASURED)
+
+    def overlaps(self, other: Estimate) -> bool:
+        """Return whether the two intervals have a point in common: no difference is shown."""
+        return self.low <= other.high and other.low <= self.high
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPerUnit:
+    """The slope of memory over the population, and what the process needs without any."""
+
+    per_unit: Estimate | None
+    """Bytes per unit."""
+
+    fixed: Estimate | None
+    """Bytes at no units, by the line."""
+
+    loaded: Estimate | None
+    """Bytes per unit after the steady load: what is above the fixed cost, over the units."""
+
+    basis: str
+    """The series that was fitted: ``anonymous`` (outside) or ``heap_in_use`` (inside)."""
+
+    cross_check: Estimate | None
+    """The same slope by the other series."""
+
+    points: tuple[tuple[int, int], ...]
+    """Units and bytes at each plateau that was fitted."""
+
+    reason: str
+    """Why there is no figure, or why this basis was taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """Growth in the steady part of a run."""
+
+    verdict: LeakVerdict
+    slope_bytes_per_s: Estimate | None
+    slope_bytes_per_operation: Estimate | None
+    detectable_bytes_per_s: float | None
+    """Smaller slopes than this would not have been told from none."""
+
+    samples: int
+    over_s: float
+    """Scenario time that the slope was fitted over."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """Durations of pauses or operations; `None` where none was recorded."""
+
+    p50_s: Estimate | None
+    p99_s: Estimate | None
+    max_s: float | None
+    count: int
+    total_s: float
+    points: tuple[tuple[float, float], ...]
+    """Duration and share of all that do not exceed it, for plotting."""
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingCost:
+    """What the controller's samples cost, in seconds of its time."""
+
+    p50_s: float | None
+    max_s: float | None
+    exact_p50_s: float | None
+    """Of those samples that read memory exactly (smaps_rollup)."""
+
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class VariantFindings:
+    """What was found of one variant in one cell of the matrix."""
+
+    cell: Mapping[str, str]
+    name: str
+    unit: str
+    outcome: Outcome
+    failure: str
+    units_peak: int
+    digest: str
+    transcript: str
+    same_work: bool | None
+    """Whether its digest equals the first variant's; `None` if either is missing."""
+
+    memory: MemoryPerUnit
+    peak_uss_bytes: int | None
+    peak_rss_bytes: int | None
+    retained: Estimate | None
+    """Anonymous bytes after the last unit left, minus before the first came."""
+
+    leak: Leak
+    gc_pause: Distribution | None
+    """`None` when no recorder worked inside the subject."""
+
+    gc_pauses_by_generation: tuple[int, ...]
+    pauses_lost: int
+    operation_latency: Distribution
+    operations: int
+    operations_per_s: float | None
+    """Per second of the subject's busy time."""
+
+    busy_s: float
+    cpu_s: float
+    wall_s: float
+    simulated_s: float
+    pool: Mapping[str, float | None] | None
+    sampling: SamplingCost
+    stages: tuple[StageSpan, ...]
+
+    @property
+    def pause_share(self) -> float | None:
+        """Share of its busy time that the subject spent collecting."""
+        if self.gc_pause is None or not self.busy_s:
+            return None
+        return self.gc_pause.total_s / self.busy_s
+
+    @property
+    def label(self) -> str:
+        """The variant's name with its matrix values."""
+        values = ", ".join(f"{key} {value}" for key, value in self.cell.items())
+        return f"{self.name} ({values})" if values else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdResult:
+    """One threshold, judged for one variant."""
+
+    metric: str
+    expression: str
+    stage: str | None
+    window_s: float | None
+    cell: Mapping[str, str]
+    variant: str
+    observed: Estimate | None
+    """In SI units; `None` when it was not measured."""
+
+    dimension: Dimension
+    verdict: Verdict
+    reason: str
+    """Why it is inconclusive, or empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFindings:
+    """A run, judged."""
+
+    scenario: str
+    description: str
+    started_at: str
+    outcome: Outcome
+    reason: str
+    signal: int | None
+    clock: str
+    environment: Mapping[str, str | int | float]
+    wall_s: float
+    variants: tuple[VariantFindings, ...]
+    thresholds: tuple[ThresholdResult, ...]
+    verdict: Verdict
+    exit_code: ExitCode

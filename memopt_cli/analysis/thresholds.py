@@ -1,0 +1,294 @@
+"""
+Thresholds, judged on unrounded figures, with three outcomes.
+
+A pass has to be proven, a crossing does not: a value beyond its limit is
+crossed whatever its interval; a value within the limit whose interval reaches
+beyond it is inconclusive; a figure that was not measured is inconclusive.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from memopt_cli.analysis import durations, leak
+from memopt_cli.analysis.results import Estimate, ThresholdResult, Verdict
+from memopt_cli.profiler.histogram import merged
+from memopt_cli.units import Dimension
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from memopt_cli.analysis.recording import Sample, VariantRecording
+    from memopt_cli.analysis.results import Leak, VariantFindings
+    from memopt_cli.profiler.histogram import Histogram
+    from memopt_cli.scenario.model import Threshold
+
+_OPERATORS: dict[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+Observed = tuple[Estimate | None, str]
+"""A figure, or `None` and the reason why there is none."""
+
+
+def applies(threshold: Threshold, recording: VariantRecording, *, reference: str | None) -> bool:
+    """
+    Return whether a threshold is judged for a variant.
+
+    A threshold that names no variant is for all but the reference (the first of
+    several), which is there to be compared with; reuse is judged where there is a
+    pool.
+    """
+    if threshold.variant is not None:
+        return threshold.variant == recording.name
+    if recording.name == reference:
+        return False
+    return threshold.metric != "pool_reuse_ratio" or recording.has_pool
+
+
+def judge(
+    threshold: Threshold, recording: VariantRecording, findings: VariantFindings, *, clock: str
+) -> ThresholdResult:
+    """Return the verdict of one threshold for one variant."""
+    observed, reason = _observe(threshold, recording, findings, clock)
+    verdict = Verdict.INCONCLUSIVE
+    if observed is not None:
+        verdict, reason = _compare(observed, threshold.operator, threshold.limit.value)
+    return ThresholdResult(
+        metric=threshold.metric,
+        expression=threshold.expression,
+        stage=threshold.stage,
+        window_s=threshold.window_s,
+        cell=recording.cell,
+        variant=recording.name,
+        observed=observed,
+        dimension=threshold.limit.dimension,
+        verdict=verdict,
+        reason=reason,
+    )
+
+
+def unjudged(threshold: Threshold) -> ThresholdResult:
+    """Return the result of a threshold that applied to no variant: never a pass."""
+    return ThresholdResult(
+        metric=threshold.metric,
+        expression=threshold.expression,
+        stage=threshold.stage,
+        window_s=threshold.window_s,
+        cell={},
+        variant=threshold.variant or "",
+        observed=None,
+        dimension=threshold.limit.dimension,
+        verdict=Verdict.INCONCLUSIVE,
+        reason="no variant that it could be judged for was measured",
+    )
+
+
+def worst(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return the worst verdict; none at all is a pass."""
+    for verdict in (Verdict.CROSSED, Verdict.INCONCLUSIVE):
+        if verdict in verdicts:
+            return verdict
+    return Verdict.PASSED
+
+
+def _compare(observed: Estimate, sign: str, limit: float) -> tuple[Verdict, str]:
+    holds = _OPERATORS[sign]
+    if not holds(observed.value, limit):
+        return Verdict.CROSSED, ""
+    doubtful = observed.high if sign.startswith("<") else observed.low
+    if not holds(doubtful, limit):
+        return Verdict.INCONCLUSIVE, "the limit lies within the interval"
+    return Verdict.PASSED, ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The part of a variant's recording that a threshold is about."""
+
+    threshold: Threshold
+    recording: VariantRecording
+    findings: VariantFindings
+    clock: str
+    stage: int | None
+    """Index of the stage that is named, if one is."""
+
+    samples: Sequence[Sample]
+    """Of that stage, and of the window at its end if one is given."""
+
+
+def _observe(
+    threshold: Threshold, recording: VariantRecording, findings: VariantFindings, clock: str
+) -> Observed:
+    samples: Sequence[Sample] = recording.samples
+    stage = None
+    if threshold.stage is not None:
+        names = [span.name for span in recording.stages]
+        if threshold.stage not in names:
+            return None, f"stage {threshold.stage!r} was not reached"
+        stage = names.index(threshold.stage)
+        samples = [sample for sample in samples if sample.stage == stage]
+    if threshold.window_s is not None and samples:
+        from_s = samples[-1].at_s - threshold.window_s
+        samples = [sample for sample in samples if sample.at_s >= from_s]
+    part = _Part(threshold, recording, findings, clock, stage, samples)
+    return _OBSERVERS[threshold.metric](part)
+
+
+def _per_unit(part: _Part) -> Observed:
+    return part.findings.memory.per_unit, part.findings.memory.reason
+
+
+def _fixed(part: _Part) -> Observed:
+    return part.findings.memory.fixed, part.findings.memory.reason
+
+
+def _retained(part: _Part) -> Observed:
+    return part.findings.retained, "the population was not emptied, or memory not read after it"
+
+
+def _reuse(part: _Part) -> Observed:
+    pool = part.findings.pool
+    ratio = None if pool is None else pool.get("reuse_ratio")
+    return _exactly(ratio), "the pool gave nothing out, or there is none"
+
+
+def _leak_slope(part: _Part) -> Observed:
+    found = _leak(part)
+    return found.slope_bytes_per_s, found.reason
+
+
+def _leak_per_operation(part: _Part) -> Observed:
+    found = _leak(part)
+    return found.slope_bytes_per_operation, found.reason
+
+
+def _leak(part: _Part) -> Leak:
+    """Return the growth of the part; of the steady stage where no stage is named."""
+    if part.stage is not None:
+        return leak.slope(part.samples, clock=part.clock)
+    if part.threshold.window_s is None:
+        return part.findings.leak
+    steady = leak.steady_stage(part.recording.stages)
+    return leak.slope([s for s in part.samples if s.stage == steady], clock=part.clock)
+
+
+def _total(part: _Part) -> Observed:
+    sizes = [sample.uss_bytes for sample in part.samples if sample.uss_bytes is not None]
+    return _exactly(max(sizes, default=None)), "memory was not read exactly"
+
+
+def _busy_s(samples: Sequence[Sample]) -> float:
+    return samples[-1].busy_s - samples[0].busy_s if samples else 0.0
+
+
+def _rate(part: _Part) -> Observed:
+    busy_s = _busy_s(part.samples)
+    if not busy_s:
+        return None, "the subject had nothing to do"
+    done = part.samples[-1].operations - part.samples[0].operations
+    return _exactly(done / busy_s), ""
+
+
+def _pause_share(part: _Part) -> Observed:
+    busy_s = _busy_s(part.samples)
+    if not part.recording.recorder_installed:
+        return None, _NO_RECORDER
+    if not busy_s:
+        return None, "the subject had nothing to do"
+    return _exactly(sum(sample.gc_pause_s for sample in part.samples[1:]) / busy_s), ""
+
+
+def _pauses(part: _Part) -> Observed:
+    recording = part.recording
+    if not recording.recorder_installed:
+        return None, _NO_RECORDER
+    if part.threshold.window_s is not None:
+        return _recent_pauses(part)
+    if recording.pauses_lost:
+        return None, f"{recording.pauses_lost:,} pauses were overwritten before they were read"
+    kept = (found for key, found in recording.pauses.items() if part.stage in {None, key[0]})
+    return _aggregate(part.threshold, merged(kept)), ""
+
+
+def _recent_pauses(part: _Part) -> Observed:
+    """Return the longest or the number of a window's pauses; percentiles are kept by stage."""
+    if part.threshold.aggregation == "count":
+        return _exactly(sum(sample.gc_pauses for sample in part.samples)), ""
+    if part.threshold.aggregation == "max":
+        return _exactly(max((s.gc_pause_max_s for s in part.samples), default=None)), "no samples"
+    return None, "a window keeps the number and the longest of its pauses, no percentiles"
+
+
+def _latency(part: _Part) -> Observed:
+    kept = merged(
+        found for key, found in part.recording.latency.items() if part.stage in {None, key}
+    )
+    if not kept.count:
+        return None, "no operation was timed"
+    return _aggregate(part.threshold, kept), ""
+
+
+def _aggregate(threshold: Threshold, histogram: Histogram) -> Estimate | None:
+    if threshold.aggregation == "count":
+        return Estimate.exact(histogram.count)
+    if not histogram.count:
+        # The recorder worked and the collector never ran: that is a measurement.
+        return Estimate.exact(0.0)
+    if threshold.aggregation == "p":
+        return durations.quantile(histogram, threshold.quantile or 0.0)
+    plain = {"max": histogram.max_s, "min": histogram.min_s, "avg": histogram.mean_s}
+    return _exactly(plain[threshold.aggregation])
+
+
+def _exactly(value: float | None) -> Estimate | None:
+    return None if value is None else Estimate.exact(value)
+
+
+_NO_RECORDER = "no recorder worked inside the subject"
+
+_OBSERVERS: dict[str, Callable[[_Part], Observed]] = {
+    "memory_per_connection": _per_unit,
+    "memory_per_unit": _per_unit,
+    "memory_fixed": _fixed,
+    "memory_total": _total,
+    "memory_retained": _retained,
+    "memory_leak_slope": _leak_slope,
+    "memory_leak_per_operation": _leak_per_operation,
+    "pool_reuse_ratio": _reuse,
+    "gc_pause": _pauses,
+    "gc_pause_share": _pause_share,
+    "operation_latency": _latency,
+    "operations_per_s": _rate,
+}
+"""How each metric of `memopt_cli.scenario.thresholds.METRICS` is read from a recording."""
+
+
+def same_work(findings: Sequence[VariantFindings]) -> list[ThresholdResult]:
+    """
+    Return the check that every scenario has: variants did what the first one did.
+
+    Unequal digests mean that a variant forgot or changed something, so nothing
+    that it saved is a saving.
+    """
+    return [_same_work(variant) for variant in findings if variant.same_work is not None]
+
+
+def _same_work(variant: VariantFindings) -> ThresholdResult:
+    return ThresholdResult(
+        metric="same_work",
+        expression="digest==first",
+        stage=None,
+        window_s=None,
+        cell=variant.cell,
+        variant=variant.name,
+        observed=Estimate.exact(float(bool(variant.same_work))),
+        dimension=Dimension.NUMBER,
+        verdict=Verdict.PASSED if variant.same_work else Verdict.CROSSED,
+        reason="" if variant.same_work else "its units remember something else than the first's",
+    )

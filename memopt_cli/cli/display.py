@@ -1,0 +1,176 @@
+"""What a person sees while a run goes on, and the table at its end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+from memopt_cli.analysis.recording import Outcome
+from memopt_cli.engine import events
+from memopt_cli.units import format_count, format_duration, format_size
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from rich.console import Console
+
+    from memopt_cli.analysis.results import RunFindings
+    from memopt_cli.engine.events import Event
+
+_MARKS = {"passed": "green", "crossed": "red", "inconclusive": "yellow"}
+
+
+def console(stream: TextIO, *, colour: bool) -> Console:
+    """Return a rich console on *stream*; without a terminal it neither colours nor wraps."""
+    from rich.console import Console
+
+    wide = None if stream.isatty() else 200
+    return Console(file=stream, no_color=not colour, highlight=False, width=wide)
+
+
+class Display:
+    """Shows events: a live line in a terminal, one line per variant elsewhere."""
+
+    def __init__(self, out: Console) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._out = out
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[state]}"),
+            console=out,
+            transient=True,
+            disable=not out.is_terminal,
+        )
+        self._task = self._progress.add_task("starting", total=None, state="")
+        self._done_before = 0.0
+        self._label = ""
+        self._expected = 0.0
+        self._empty_bytes = 0
+        self._sample: events.SampleTaken | None = None
+        self._stage = ""
+        self._unit = ""
+
+    def live(self) -> AbstractContextManager[object]:
+        """Return a context in which progress is drawn; leaving it restores the terminal."""
+        return self._progress
+
+    def see(self, event: Event) -> None:
+        """Show one event."""
+        match event:
+            case events.RunStarted():
+                self._progress.update(self._task, total=event.expected_operations)
+            case events.VariantStarted():
+                values = " ".join(event.cell.values())
+                self._label = f"{event.name} {values}".strip()
+                self._expected, self._unit = event.expected_operations, event.unit
+                self._sample = None
+                self._progress.update(self._task, description=self._label, state="starting")
+            case events.StageStarted():
+                self._stage = event.stage.name
+            case events.SampleTaken():
+                self._sampled(event)
+            case events.VariantEnded():
+                self._ended(event)
+            case _:
+                return
+
+    def _sampled(self, event: events.SampleTaken) -> None:
+        sample = event.sample
+        self._sample = event
+        if not sample.units:
+            self._empty_bytes = sample.resident_anonymous_bytes
+        done = self._done_before + min(sample.operations, self._expected)
+        state = (
+            f"{self._stage}: {format_count(sample.units)} {self._unit}, "
+            f"{format_size(sample.resident_anonymous_bytes)}"
+        )
+        if sample.units:
+            above = (sample.resident_anonymous_bytes - self._empty_bytes) / sample.units
+            state += f", about {format_size(above)} each"
+        self._progress.update(self._task, completed=done, state=state)
+
+    def _ended(self, event: events.VariantEnded) -> None:
+        self._done_before += self._expected
+        self._progress.update(self._task, completed=self._done_before)
+        if event.outcome is Outcome.FINISHED and self._sample is not None:
+            sample = self._sample.sample
+            self._out.print(
+                f"{self._label}: {format_count(sample.operations)} operations "
+                f"in {format_duration(sample.wall_s)}",
+                markup=False,
+            )
+        else:
+            self._out.print(f"{self._label}: {event.outcome}: {event.failure}", markup=False)
+
+
+def show_results(out: Console, run: RunFindings, folder: str) -> None:
+    """Print the two tables of a finished run, its verdict and its folder."""
+    from rich.text import Text
+
+    from memopt_cli.report import wording
+
+    if run.variants:
+        out.print(_variants(run))
+    if run.thresholds:
+        out.print(_checks(run))
+    out.print(Text(wording.summary(run), style=_MARKS[run.verdict]))
+    out.print(Text(f"Report: {folder}/report.md"))
+
+
+def _variants(run: RunFindings) -> object:
+    from rich.table import Table
+
+    from memopt_cli.report import markdown, wording
+
+    unit = wording.singular(run.variants[0].unit)
+    table = Table(box=None, pad_edge=False, show_edge=False)
+    for head in (
+        "variant",
+        run.variants[0].unit,
+        f"memory per {unit}",
+        "loaded",
+        "reuse",
+        "GC pause p50, p99, max; share",
+    ):
+        table.add_column(head, justify="left" if head == "variant" else "right", overflow="fold")
+    for found in run.variants:
+        memory = found.memory
+        table.add_row(
+            found.label,
+            format_count(found.units_peak),
+            wording.size(memory.per_unit) if memory.per_unit else memory.reason,
+            wording.size_bytes(memory.loaded.value) if memory.loaded else wording.NOT_MEASURED,
+            wording.ratio((found.pool or {}).get("reuse_ratio")),
+            markdown.pauses(found),
+        )
+    return table
+
+
+def _checks(run: RunFindings) -> object:
+    from rich.table import Table
+    from rich.text import Text
+
+    from memopt_cli.report import wording
+
+    table = Table(box=None, pad_edge=False, show_edge=False)
+    for head in ("verdict", "check", "variant", "observed"):
+        table.add_column(head, overflow="fold")
+    for result in run.thresholds:
+        observed = wording.observed(result) + (f": {result.reason}" if result.reason else "")
+        table.add_row(
+            Text(wording.MARKS[result.verdict], style=_MARKS[result.verdict]),
+            wording.expression(result),
+            wording.cell(result),
+            observed,
+        )
+    return table
+
+
+def wants_colour(*, no_color: bool) -> bool:
+    """Return whether colours are wanted: not with ``--no-color``, nor with NO_COLOR set."""
+    return not no_color and "NO_COLOR" not in os.environ and sys.stderr.isatty()

@@ -1,0 +1,1 @@
+"""Runs a scenario: starts subjects, walks the stages, samples, and yields events."""

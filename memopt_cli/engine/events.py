@@ -1,0 +1,99 @@
+"""What the engine tells while it runs; whoever listens may keep it, show it or judge it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from memopt_cli.analysis.recording import Outcome, Sample, StageSpan
+    from memopt_cli.profiler.histogram import Histogram
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A run begins."""
+
+    scenario: str
+    """The scenario, expanded, as YAML."""
+
+    started_at: str
+    """UTC, ISO 8601."""
+
+    clock: str
+    environment: Mapping[str, str | int | float]
+    expected_operations: float
+    """About how many operations all variants will do, for an estimate of the time."""
+
+
+@dataclass(frozen=True, slots=True)
+class VariantStarted:
+    """A fresh subject process runs one variant in one cell of the matrix."""
+
+    cell: Mapping[str, str]
+    name: str
+    unit: str
+    has_pool: bool
+    expected_operations: float
+
+
+@dataclass(frozen=True, slots=True)
+class StageStarted:
+    """A stage of the variant begins."""
+
+    number: int
+    stage: StageSpan
+
+
+@dataclass(frozen=True, slots=True)
+class SampleTaken:
+    """The subject was read."""
+
+    sample: Sample
+
+
+@dataclass(frozen=True, slots=True)
+class DurationsRecorded:
+    """Pauses and latencies of a stage up to now; each event replaces the one before."""
+
+    stage: int
+    pauses: Mapping[int, Histogram]
+    """By generation."""
+
+    latency: Histogram
+    pauses_lost: int
+    recorder_installed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VariantEnded:
+    """The variant's process is gone."""
+
+    outcome: Outcome
+    failure: str = ""
+    digest: str = ""
+    transcript: str = ""
+    pool: Mapping[str, float | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """The run is over."""
+
+    outcome: Outcome
+    reason: str
+    signal: int | None
+    wall_s: float
+
+
+Event = (
+    RunStarted
+    | VariantStarted
+    | StageStarted
+    | SampleTaken
+    | DurationsRecorded
+    | VariantEnded
+    | RunEnded
+)

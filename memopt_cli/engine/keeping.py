@@ -1,0 +1,70 @@
+"""Keeps events in a run's folder as they pass."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memopt_cli.engine import events
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from memopt_cli.engine.events import Event
+    from memopt_cli.store.writer import RunWriter
+
+
+def kept(stream: Iterable[Event], writer: RunWriter) -> Iterator[Event]:
+    """Yield each event after it was written: what a listener sees is on disk already."""
+    keeper = _Keeper(writer)
+    for event in stream:
+        keeper.keep(event)
+        yield event
+
+
+class _Keeper:
+    def __init__(self, writer: RunWriter) -> None:
+        self._writer = writer
+        self._variant = 0
+
+    def keep(self, event: Event) -> None:
+        writer = self._writer
+        match event:
+            case events.RunStarted():
+                writer.begin(
+                    scenario=event.scenario,
+                    started_at=event.started_at,
+                    clock=event.clock,
+                    environment=event.environment,
+                )
+            case events.VariantStarted():
+                self._variant = writer.begin_variant(
+                    event.cell, event.name, unit=event.unit, has_pool=event.has_pool
+                )
+            case events.StageStarted():
+                writer.begin_stage(self._variant, event.number, event.stage)
+            case events.SampleTaken():
+                writer.add_sample(self._variant, event.sample)
+            case events.DurationsRecorded():
+                self._keep_durations(event)
+            case events.VariantEnded():
+                writer.end_variant(
+                    self._variant,
+                    event.outcome,
+                    failure=event.failure,
+                    digest=event.digest,
+                    transcript=event.transcript,
+                    pool=event.pool,
+                )
+            case events.RunEnded():
+                writer.finish(
+                    event.outcome, reason=event.reason, signal=event.signal, wall_s=event.wall_s
+                )
+
+    def _keep_durations(self, event: events.DurationsRecorded) -> None:
+        writer = self._writer
+        writer.put_latency(self._variant, event.stage, event.latency)
+        for generation, histogram in event.pauses.items():
+            writer.put_pauses(self._variant, event.stage, generation, histogram)
+        writer.note_recorder(
+            self._variant, installed=event.recorder_installed, pauses_lost=event.pauses_lost
+        )

@@ -1,0 +1,234 @@
+"""Starts a subject on this machine, talks to it, and ends it."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from memopt_cli.engine import wire
+from memopt_cli.errors import SubjectDied, SubjectHung, SubjectOutOfMemory
+from memopt_cli.profiler import environment, recorder
+from memopt_cli.profiler.recorder import RecorderReader
+from memopt_cli.units import format_duration
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from memopt_cli.engine.clock import Clock
+    from memopt_cli.engine.stopping import StopRequest
+    from memopt_cli.workloads.settings import SubjectSettings
+    from memopt_cli.workloads.transcript import Tick
+
+ANSWER_WITHIN_S = 120.0
+"""A tick is at most a second of load; a subject that needs longer for one is hung."""
+
+_LOOK_EVERY_S = 0.1
+_END_WITHIN_S = 2.0
+_LOG_TAIL_LINES = 20
+
+
+class Subject(Protocol):
+    """A process under test, as the engine sees it."""
+
+    pid: int
+    recorder: RecorderReader
+
+    def start_stage(self) -> None:
+        """Begin a stage: the latency histogram starts afresh."""
+
+    def tick(self, tick: Tick) -> dict[str, Any]:
+        """Do a tick; return ``units``, ``operations`` and ``busy_s``."""
+
+    def heap(self) -> dict[str, int | None]:
+        """Return ``in_use``, ``free`` (bytes) and ``blocks``."""
+
+    def finish(self) -> dict[str, Any]:
+        """Return ``digest``, ``transcript`` and ``pool``."""
+
+    def close(self) -> None:
+        """End the process; may be called again."""
+
+
+class Launcher(Protocol):
+    """Where subjects run: this machine, or a cluster."""
+
+    def start(self, settings: SubjectSettings, label: str) -> Subject:
+        """Start a subject and wait until its population can be grown."""
+
+
+class LocalLauncher:
+    """Starts each subject as a child of this process, its output in one log."""
+
+    def __init__(
+        self,
+        log: Path,
+        *,
+        clock: Clock,
+        stop: StopRequest,
+        answer_within_s: float = ANSWER_WITHIN_S,
+    ) -> None:
+        self._log = log
+        self._clock = clock
+        self._stop = stop
+        self._answer_within_s = answer_within_s
+
+    def start(self, settings: SubjectSettings, label: str) -> LocalSubject:
+        """Start a subject; raises `TargetError` when it does not come up."""
+        with self._log.open("ab") as log:
+            log.write(f"--- {label}\n".encode())
+            log.flush()
+            subject = LocalSubject(
+                log,
+                clock=self._clock,
+                stop=self._stop,
+                answer_within_s=self._answer_within_s,
+            )
+        try:
+            subject.ask({"settings": settings.to_json()})
+        except BaseException:
+            subject.close()
+            raise
+        return subject
+
+
+class LocalSubject:
+    """One child process and the three descriptors that it shares with its controller."""
+
+    def __init__(
+        self, log: IO[bytes], *, clock: Clock, stop: StopRequest, answer_within_s: float
+    ) -> None:
+        self._clock = clock
+        self._stop = stop
+        self._answer_within_s = answer_within_s
+        self._log = log.name
+        self._oom_kills = environment.oom_kills()
+        commands_in, commands_out = os.pipe()
+        replies_in, replies_out = os.pipe()
+        shared = recorder.create()
+        theirs = (commands_in, replies_out, shared)
+        try:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "memopt_cli.engine.subject",
+                    *map(str, theirs),
+                    str(os.getpid()),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=theirs,
+                start_new_session=True,
+                # Equal hashes make equal dictionaries: one variant's memory can be repeated.
+                env={**os.environ, "PYTHONHASHSEED": "0"},
+            )
+            self.recorder = RecorderReader(shared)
+        finally:
+            for descriptor in theirs:
+                os.close(descriptor)
+        self.pid = self._process.pid
+        self._commands = os.fdopen(commands_out, "wb")
+        self._replies = os.fdopen(replies_in, "rb")
+        self._closed = False
+
+    def start_stage(self) -> None:
+        """Begin a stage."""
+        self.ask({"do": "stage"})
+
+    def tick(self, tick: Tick) -> dict[str, Any]:
+        """Do a tick."""
+        blocks = (tick.arrivals, tick.message_slots, tick.message_codes, tick.departures)
+        return self.ask({"do": "tick", "at_s": tick.ends_s}, *blocks)
+
+    def heap(self) -> dict[str, int | None]:
+        """Read the heap from inside."""
+        return self.ask({"do": "heap"})
+
+    def finish(self) -> dict[str, Any]:
+        """Collect what the population says of itself."""
+        return self.ask({"do": "finish"})
+
+    def ask(self, message: dict[str, Any], *blocks: bytes) -> dict[str, Any]:
+        """
+        Send a command and return its answer.
+
+        Raises:
+            SubjectDied: The process ended, or closed the connection.
+            SubjectHung: No answer in time.
+            SubjectOutOfMemory: It was killed, and the control group counted a kill for memory.
+            Stopped: A stop was asked for meanwhile.
+        """
+        try:
+            wire.send(self._commands, message, *blocks)
+        except BrokenPipeError:
+            raise self._death() from None
+        self._wait_for_answer()
+        received = wire.receive(self._replies)
+        if received is None:
+            raise self._death()
+        return received[0]
+
+    def close(self) -> None:
+        """End the process: ask, then kill; and give back all descriptors."""
+        if self._closed:
+            return
+        self._closed = True
+        for stream in (self._commands, self._replies):
+            try:
+                stream.close()
+            except BrokenPipeError:
+                # What was still buffered can no longer be delivered, and need not be.
+                continue
+        try:
+            self._process.wait(0 if self._stop.outcome else _END_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self.recorder.close()
+
+    def _wait_for_answer(self) -> None:
+        deadline = self._clock.now() + self._answer_within_s
+        while not select.select([self._replies], [], [], _LOOK_EVERY_S)[0]:
+            self._stop.check()
+            if self._clock.now() > deadline:
+                raise SubjectHung(
+                    f"the subject (pid {self.pid}) gave no answer for "
+                    f"{format_duration(self._answer_within_s)}",
+                    hint=self._log_hint(),
+                )
+
+    def _death(self) -> SubjectDied | SubjectOutOfMemory:
+        """Return why the process is gone, as far as can be known."""
+        try:
+            code = self._process.wait(_END_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            return SubjectDied(
+                f"the subject (pid {self.pid}) closed its connection", hint=self._log_hint()
+            )
+        if code == -signal.SIGKILL and environment.oom_kills() != self._oom_kills:
+            return SubjectOutOfMemory(
+                f"the subject (pid {self.pid}) was killed: the control group's memory ran out",
+                hint="Run fewer units (--scale 50%), or raise the limit.",
+            )
+        return SubjectDied(f"the subject (pid {self.pid}) {_ending(code)}", hint=self._log_hint())
+
+    def _log_hint(self) -> str:
+        with open(self._log, encoding="utf-8", errors="replace") as log:  # noqa: PTH123
+            lines = log.read()[-10_000:].splitlines()[-_LOG_TAIL_LINES:]
+        said = [line for line in lines if line.strip() and not line.startswith("---")]
+        last = f" Its last line: {said[-1].strip()}" if said else " It wrote nothing."
+        return f"Its output is in target.log.{last}"
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"exited with status {code}"
+    name = signal.Signals(-code).name
+    cause = ", which is what the kernel sends when memory runs out" if name == "SIGKILL" else ""
+    return f"was ended by {name}{cause}"

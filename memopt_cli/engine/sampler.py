@@ -1,0 +1,140 @@
+"""
+Reads a subject: cheap figures each time, dear ones rarely, all of them at plateaus.
+
+smaps_rollup walks the subject's page tables; between plateaus it is read only
+while it has taken less than one part in a hundred of the time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memopt_cli.analysis.recording import Sample
+from memopt_cli.engine.events import DurationsRecorded
+from memopt_cli.errors import SubjectOutOfMemory
+from memopt_cli.profiler import environment
+from memopt_cli.profiler.histogram import Histogram
+from memopt_cli.profiler.process import ProcessReader
+from memopt_cli.units import format_count, format_size
+
+if TYPE_CHECKING:
+    from memopt_cli.engine.clock import Clock
+    from memopt_cli.engine.launcher import Subject
+    from memopt_cli.profiler.recorder import Pause
+
+EXACT_SHARE = 0.01
+"""Share of the run's time that exact readings may take between plateaus."""
+
+SPARE_BYTES = 256 * 1024**2
+"""The machine keeps this much: a subject that would take it is stopped before the kernel acts."""
+
+_LOOK_AT_MACHINE_EVERY_S = 0.5
+GENERATIONS = 3
+
+
+class Sampler:
+    """Takes the samples of one variant; close it to give back its descriptors."""
+
+    def __init__(self, subject: Subject, clock: Clock) -> None:
+        self._subject = subject
+        self._clock = clock
+        self._process = ProcessReader(subject.pid)
+        self._started = clock.now()
+        self._exact_s = 0.0
+        self._machine_looked_at = self._started
+        self._pauses = _no_pauses()
+        self.operations = 0
+        self.busy_s = 0.0
+
+    def close(self) -> None:
+        """Give back the descriptors."""
+        self._process.close()
+
+    @property
+    def wall_s(self) -> float:
+        """Real time since the variant began."""
+        return self._clock.now() - self._started
+
+    def start_stage(self) -> None:
+        """Begin a stage: its pauses are counted on their own."""
+        self._count(self._subject.recorder.pauses())
+        self._pauses = _no_pauses()
+
+    def take(self, *, at_s: float, stage: int, units: int, plateau: bool) -> Sample:
+        """
+        Return a sample of the subject, which is at rest.
+
+        Raises:
+            SubjectDied: It is gone.
+            SubjectOutOfMemory: The machine has hardly any memory left.
+        """
+        began = self._clock.now()
+        self._look_at_machine(units, began)
+        pauses = self._subject.recorder.pauses()
+        self._count(pauses)
+        residency = self._process.residency()
+        activity = self._process.activity()
+        exact = self._process.footprint() if plateau or self._can_afford(began) else None
+        if exact is not None and not plateau:
+            self._exact_s += exact.cost_s
+        heap = self._subject.heap() if plateau else None
+        return Sample(
+            at_s=at_s,
+            wall_s=began - self._started,
+            stage=stage,
+            units=units,
+            operations=self.operations,
+            rss_bytes=residency.rss_bytes,
+            resident_anonymous_bytes=residency.anonymous_bytes,
+            cpu_s=activity.cpu_s,
+            busy_s=self.busy_s,
+            gc_pauses=len(pauses),
+            gc_pause_s=sum(pause.duration_s for pause in pauses),
+            gc_pause_max_s=max((pause.duration_s for pause in pauses), default=0.0),
+            cost_s=self._clock.now() - began,
+            is_plateau=plateau,
+            anonymous_bytes=None if exact is None else exact.anonymous_bytes,
+            uss_bytes=None if exact is None else exact.uss_bytes,
+            pss_bytes=None if exact is None else exact.pss_bytes,
+            heap_in_use_bytes=None if heap is None else heap["in_use"],
+            heap_free_bytes=None if heap is None else heap["free"],
+            allocated_blocks=None if heap is None else heap["blocks"],
+            threads=activity.threads,
+            fds=activity.fds,
+        )
+
+    def durations(self, stage: int) -> DurationsRecorded:
+        """Return the pauses and latencies of the current stage so far."""
+        recorder = self._subject.recorder
+        self._count(recorder.pauses())
+        return DurationsRecorded(
+            stage=stage,
+            pauses=dict(enumerate(self._pauses)),
+            latency=recorder.latency(),
+            pauses_lost=recorder.lost,
+            recorder_installed=recorder.installed,
+        )
+
+    def _count(self, pauses: list[Pause]) -> None:
+        for pause in pauses:
+            self._pauses[pause.generation].record(pause.duration_ns)
+
+    def _can_afford(self, now: float) -> bool:
+        return self._exact_s <= EXACT_SHARE * (now - self._started)
+
+    def _look_at_machine(self, units: int, now: float) -> None:
+        if now - self._machine_looked_at < _LOOK_AT_MACHINE_EVERY_S:
+            return
+        self._machine_looked_at = now
+        available = environment.available_memory_bytes()
+        if available < SPARE_BYTES:
+            held = self._process.residency().rss_bytes
+            raise SubjectOutOfMemory(
+                f"memory ran out at {format_count(units)} units: the subject holds "
+                f"{format_size(held)}, the machine has {format_size(available)} left",
+                hint="Run fewer units: --scale 50%.",
+            )
+
+
+def _no_pauses() -> list[Histogram]:
+    return [Histogram() for _ in range(GENERATIONS)]

@@ -1,0 +1,176 @@
+"""Walks a scenario: each cell, each variant in a fresh process, each stage, each tick."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memopt_cli.analysis.recording import Outcome, StageSpan
+from memopt_cli.engine.events import (
+    RunEnded,
+    RunStarted,
+    SampleTaken,
+    StageStarted,
+    VariantEnded,
+    VariantStarted,
+)
+from memopt_cli.engine.sampler import Sampler
+from memopt_cli.engine.stopping import Stopped
+from memopt_cli.errors import TargetError
+from memopt_cli.profiler import environment
+from memopt_cli.workloads.settings import settings_for
+from memopt_cli.workloads.transcript import Transcript, expected_operations, peak_units
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from memopt_cli.engine.clock import Clock
+    from memopt_cli.engine.events import Event
+    from memopt_cli.engine.launcher import Launcher, Subject
+    from memopt_cli.engine.stopping import StopRequest
+    from memopt_cli.scenario.loading import Cell, Plan
+    from memopt_cli.scenario.model import Scenario, Variant
+
+_KEEP_DURATIONS_EVERY_S = 1.0
+_ROUNDING_S = 1e-9
+
+
+def simulate(
+    plan: Plan,
+    *,
+    scenario_yaml: str,
+    started_at: str,
+    launcher: Launcher,
+    clock: Clock,
+    stop: StopRequest,
+) -> Iterator[Event]:
+    """
+    Run a plan and yield what happens, ending with `RunEnded` however it ends.
+
+    A variant whose subject fails is told as failed, and the next one still runs. A
+    stop request ends the run at once; what was measured has been told by then.
+
+    Args:
+        plan: The scenario and the cells of its matrix.
+        scenario_yaml: The same, expanded, for the record.
+        started_at: UTC, ISO 8601.
+        launcher: Starts the subjects.
+        clock: Real time.
+        stop: Looked at between and during waits.
+    """
+    began = clock.now()
+    work = [(cell, variant) for cell in plan.cells for variant in cell.scenario.variants]
+    yield RunStarted(
+        scenario=scenario_yaml,
+        started_at=started_at,
+        clock=plan.scenario.load.clock,
+        environment=environment.describe(),
+        expected_operations=sum(expected_operations(cell.scenario.load) for cell, _ in work),
+    )
+    outcome, reason = Outcome.FINISHED, ""
+    for cell, variant in work:
+        try:
+            yield from _variant(cell, variant, launcher, clock, stop)
+        except TargetError as exc:
+            outcome, reason = Outcome.FAILED, f"{variant.name}: {exc}. {exc.hint}"
+            yield VariantEnded(Outcome.FAILED, failure=f"{exc}. {exc.hint}")
+        except Stopped:
+            outcome, reason = stop.outcome or Outcome.INTERRUPTED, stop.reason
+            yield VariantEnded(outcome, failure=reason)
+            break
+    yield RunEnded(outcome, reason, stop.signal, clock.now() - began)
+
+
+def _variant(
+    cell: Cell, variant: Variant, launcher: Launcher, clock: Clock, stop: StopRequest
+) -> Iterator[Event]:
+    """Run one variant in a fresh process."""
+    scenario = cell.scenario
+    label = " ".join([variant.name, *(f"{key}={value}" for key, value in cell.label.items())])
+    yield VariantStarted(
+        cell=cell.label,
+        name=variant.name,
+        unit=scenario.unit_word,
+        has_pool=variant.pool is not None,
+        expected_operations=expected_operations(scenario.load),
+    )
+    stop.check()
+    settings = settings_for(scenario, variant, capacity=peak_units(scenario.load))
+    subject = launcher.start(settings, label)
+    try:
+        sampler = Sampler(subject, clock)
+        try:
+            yield from _stages(scenario, subject, sampler, clock, stop)
+        finally:
+            sampler.close()
+        told = subject.finish()
+    finally:
+        subject.close()
+    yield VariantEnded(
+        Outcome.FINISHED,
+        digest=told["digest"],
+        transcript=told["transcript"],
+        pool=told["pool"],
+    )
+
+
+def _stages(
+    scenario: Scenario, subject: Subject, sampler: Sampler, clock: Clock, stop: StopRequest
+) -> Iterator[Event]:
+    """Walk the ticks of all stages; sample at the interval, at plateaus and at stage ends."""
+    stages = _spans(scenario)
+    on_wall = scenario.load.clock == "wall"
+    current, sampled_s, kept_s = -1, 0.0, 0.0
+    for tick in _transcript(scenario):
+        stop.check()
+        if tick.stage != current:
+            current = tick.stage
+            subject.start_stage()
+            sampler.start_stage()
+            yield StageStarted(current, stages[current])
+        if on_wall:
+            _wait(tick.ends_s - sampler.wall_s, clock, stop)
+        done = subject.tick(tick)
+        sampler.operations, sampler.busy_s = done["operations"], done["busy_s"]
+        due = tick.ends_s - sampled_s > scenario.sampling.interval_s - _ROUNDING_S
+        if due or tick.is_plateau or tick.ends_stage:
+            sampled_s = tick.ends_s
+            yield SampleTaken(
+                sampler.take(
+                    at_s=tick.ends_s,
+                    stage=current,
+                    units=done["units"],
+                    plateau=tick.is_plateau,
+                )
+            )
+        if tick.ends_stage or sampler.wall_s - kept_s > _KEEP_DURATIONS_EVERY_S:
+            kept_s = sampler.wall_s
+            yield sampler.durations(current)
+
+
+def _transcript(scenario: Scenario) -> Transcript:
+    section = scenario.connections
+    in_use = scenario.workload == "connections"
+    return Transcript(
+        scenario.load,
+        mix=[share for _, share in section.message_mix] if in_use else (1.0,),
+        writes=section.writes if in_use else 0.0,
+        interval_s=scenario.sampling.interval_s,
+        seed=scenario.seed,
+    )
+
+
+def _spans(scenario: Scenario) -> list[StageSpan]:
+    spans: list[StageSpan] = []
+    at_s = 0.0
+    for stage in scenario.load.stages:
+        spans.append(StageSpan(stage.name, at_s, at_s + stage.duration_s, stage.units))
+        at_s += stage.duration_s
+    return spans
+
+
+def _wait(duration_s: float, clock: Clock, stop: StopRequest) -> None:
+    """Wait in short steps, so that a stop request is not kept waiting."""
+    until = clock.now() + duration_s
+    while (left := until - clock.now()) > 0:
+        stop.check()
+        clock.sleep(min(left, 0.1))

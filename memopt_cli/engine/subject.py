@@ -1,0 +1,150 @@
+"""
+The process under test: builds one population and does what it is told.
+
+Started as ``python -m memopt_cli.engine.subject COMMANDS REPLIES RECORDER PARENT``
+with three inherited descriptors. It imports no more than the population needs,
+and ends when its controller does, however that one ends.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import signal
+import sys
+from array import array
+from typing import IO, TYPE_CHECKING
+
+from memopt_cli.engine import wire
+from memopt_cli.optimizer.gc_tuning import GcTuning
+from memopt_cli.profiler.heap import HeapReader
+from memopt_cli.profiler.recorder import Recorder
+from memopt_cli.workloads.connections.population import build
+from memopt_cli.workloads.settings import ConnectionsSettings, SubjectSettings
+from memopt_cli.workloads.synthetic import Synthetic
+
+if TYPE_CHECKING:
+    from memopt_cli.profiler.histogram import Histogram
+    from memopt_cli.workloads.population import InProcess
+
+_PR_SET_PDEATHSIG = 1
+_REHEARSALS = 3
+
+
+class Subject:
+    """One population, and the books on what was done to it."""
+
+    def __init__(self, settings: SubjectSettings, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._heap = HeapReader()
+        self._population = _population(settings, recorder.latency)
+        self._tuning = GcTuning(settings.gc)
+        self._transcript = hashlib.blake2b(digest_size=16)
+        self._operations = 0
+        self._busy_before_s = 0.0
+
+    def work(self, commands: IO[bytes], replies: IO[bytes]) -> None:
+        """Obey until told to exit, or until the controller is gone."""
+        recorder = self._recorder
+        recorder.install()
+        with self._tuning:
+            self._tuning.settle()
+            while (received := wire.receive(commands)) is not None:
+                message, blocks = received
+                match message["do"]:
+                    case "tick":
+                        wire.send(replies, self._tick(message, blocks))
+                    case "stage":
+                        self._busy_before_s += recorder.latency.total_s
+                        recorder.start_stage()
+                        wire.send(replies, {})
+                    case "heap":
+                        wire.send(replies, self._read_heap())
+                    case "finish":
+                        wire.send(replies, self._finish())
+                    case _:
+                        break
+        recorder.remove()
+
+    def rehearse(self) -> None:
+        """Do once what readings do, so that its own first costs are part of the fixed ones."""
+        for _ in range(_REHEARSALS):
+            self._read_heap()
+
+    def _tick(self, message: wire.Message, blocks: list[bytes]) -> wire.Message:
+        population, at_s = self._population, message["at_s"]
+        arrivals, speakers, codes, departures = blocks
+        for block in blocks:
+            self._transcript.update(block)
+        population.grow(_slots(arrivals), at_s)
+        population.drive(_slots(speakers), codes, at_s)
+        population.shrink(_slots(departures), at_s)
+        self._tuning.observe(population.units)
+        self._operations += (len(arrivals) + len(departures)) // 4 + len(codes)
+        self._recorder.publish()
+        return {
+            "units": population.units,
+            "operations": self._operations,
+            "busy_s": self._busy_before_s + self._recorder.latency.total_s,
+        }
+
+    def _read_heap(self) -> wire.Message:
+        heap = self._heap.read()
+        return {"in_use": heap.in_use_bytes, "free": heap.free_bytes, "blocks": heap.blocks}
+
+    def _finish(self) -> wire.Message:
+        pool = self._population.pool()
+        return {
+            "digest": self._population.digest(),
+            "transcript": self._transcript.hexdigest(),
+            "pool": None if pool is None else dict(pool),
+        }
+
+
+def _slots(block: bytes) -> array[int]:
+    slots = array("I")
+    slots.frombytes(block)
+    return slots
+
+
+def _population(settings: SubjectSettings, latency: Histogram) -> InProcess:
+    described = settings.population
+    if isinstance(described, ConnectionsSettings):
+        return build(described, latency=latency)
+    return Synthetic(
+        bytes_per_unit=described.bytes_per_unit,
+        leak_bytes=described.leak_bytes,
+        imports=described.imports,
+        capacity=described.capacity,
+        latency=latency,
+    )
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel kill this process when its controller ends, even by a kill -9."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        # It ended before the request was made.
+        sys.exit(1)
+
+
+def main(arguments: list[str]) -> None:
+    """Run the subject that the command line describes."""
+    commands_fd, replies_fd, recorder_fd, parent = map(int, arguments)
+    _die_with(parent)
+    # The terminal's Ctrl-C is for the controller, which stops the subject in order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    commands = os.fdopen(commands_fd, "rb")
+    replies = os.fdopen(replies_fd, "wb")
+    received = wire.receive(commands)
+    if received is None:
+        return
+    subject = Subject(SubjectSettings.from_json(received[0]["settings"]), Recorder(recorder_fd))
+    subject.rehearse()
+    wire.send(replies, {})
+    subject.work(commands, replies)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

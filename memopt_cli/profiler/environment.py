@@ -1,0 +1,81 @@
+"""The machine and the runtime that a figure was measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from pathlib import Path
+
+import psutil
+
+from memopt_cli import __version__
+
+_ALLOCATOR_SETTINGS = ("MALLOC_", "PYTHONMALLOC", "GLIBC_TUNABLES", "LD_PRELOAD")
+
+
+def describe() -> dict[str, str | int | float]:
+    """Return what a reader needs to repeat a run; sizes in bytes."""
+    memory = psutil.virtual_memory()
+    found: dict[str, str | int | float] = {
+        "memopt": __version__,
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "build": " ".join(platform.python_build()),
+        "libc": " ".join(platform.libc_ver()),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count() or 0,
+        "memory_bytes": memory.total,
+        "memory_available_bytes": memory.available,
+        "load_average": round(os.getloadavg()[0], 2),
+        "page_bytes": os.sysconf("SC_PAGE_SIZE"),
+        "transparent_hugepages": _hugepages(),
+        "allocator_settings": _allocator_settings(),
+    }
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        found["gil"] = "off"
+    return found
+
+
+def available_memory_bytes() -> int:
+    """Return what new processes can use before the machine swaps."""
+    return int(psutil.virtual_memory().available)
+
+
+def oom_kills() -> int | None:
+    """Return how many processes this control group lost to its memory limit, if it counts."""
+    try:
+        own = Path("/proc/self/cgroup").read_text(encoding="ascii").rpartition("::")[2].strip()
+        events = Path("/sys/fs/cgroup", own.lstrip("/"), "memory.events").read_text("ascii")
+    except OSError:
+        return None
+    counts = dict(line.split() for line in events.splitlines())
+    return int(counts.get("oom_kill", 0))
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        return "unknown"
+    return platform.processor() or "unknown"
+
+
+def _hugepages() -> str:
+    try:
+        text = Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text(encoding="ascii")
+    except OSError:
+        return "unknown"
+    return text.partition("[")[2].partition("]")[0]
+
+
+def _allocator_settings() -> str:
+    found = sorted(
+        f"{name}={value}"
+        for name, value in os.environ.items()
+        if name.startswith(_ALLOCATOR_SETTINGS)
+    )
+    return " ".join(found) or "default"

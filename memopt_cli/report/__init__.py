@@ -1,0 +1,1 @@
+"""Reporters: pure functions from a run's findings to text, and from numbers to figures."""

@@ -1,0 +1,148 @@
+"""``run.json``: the findings for programs. Names are public; SI units and bytes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from memopt_cli.analysis.results import (
+        Distribution,
+        Estimate,
+        Leak,
+        RunFindings,
+        ThresholdResult,
+        VariantFindings,
+    )
+
+SCHEMA_VERSION = 1
+
+
+def to_json(run: RunFindings) -> str:
+    """Return *run* as JSON text; a figure that was not measured is null."""
+    return json.dumps(document(run), indent=2) + "\n"
+
+
+def document(run: RunFindings) -> dict[str, Any]:
+    """Return *run* as plain values, in the shape that `memopt_cli.report.schema` gives."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "scenario": run.scenario,
+        "verdict": run.verdict,
+        "exit_code": int(run.exit_code),
+        "outcome": run.outcome,
+        "reason": run.reason or None,
+        "started_at": run.started_at,
+        "wall_s": run.wall_s,
+        "simulated_s": max((v.simulated_s for v in run.variants), default=0.0)
+        if run.clock == "virtual"
+        else None,
+        "clock": run.clock,
+        "environment": dict(run.environment),
+        "variants": [_variant(variant) for variant in run.variants],
+        "thresholds": [_threshold(result) for result in run.thresholds],
+    }
+
+
+def _variant(variant: VariantFindings) -> dict[str, Any]:
+    memory = variant.memory
+    return {
+        "name": variant.name,
+        "cell": dict(variant.cell),
+        "outcome": variant.outcome,
+        "failure": variant.failure or None,
+        "units": variant.unit,
+        "units_peak": variant.units_peak,
+        "digest": variant.digest or None,
+        "transcript": variant.transcript or None,
+        "same_work": variant.same_work,
+        "memory_per_unit_bytes": _estimate(memory.per_unit),
+        "memory_per_unit_loaded_bytes": _estimate(memory.loaded),
+        "memory_per_unit_basis": memory.basis,
+        "memory_per_unit_cross_check_bytes": _estimate(memory.cross_check),
+        "memory_per_unit_remark": memory.reason or None,
+        "plateaus": [{"units": units, "bytes": size} for units, size in memory.points],
+        "fixed_bytes": _estimate(memory.fixed),
+        "peak_uss_bytes": variant.peak_uss_bytes,
+        "peak_rss_bytes": variant.peak_rss_bytes,
+        "kernel_per_unit_bytes": None,
+        "retained_bytes": _estimate(variant.retained),
+        "leak": _leak(variant.leak),
+        "gc_pause_s": _pauses(variant),
+        "operation_latency_s": _distribution(variant.operation_latency),
+        "operations": variant.operations,
+        "operations_per_s": variant.operations_per_s,
+        "busy_s": variant.busy_s,
+        "cpu_s": variant.cpu_s,
+        "wall_s": variant.wall_s,
+        "pool": None if variant.pool is None else dict(variant.pool),
+        "fidelity": None,
+        "sampling": {
+            "samples": variant.sampling.samples,
+            "p50_s": variant.sampling.p50_s,
+            "exact_p50_s": variant.sampling.exact_p50_s,
+            "max_s": variant.sampling.max_s,
+        },
+        "stages": [
+            {"name": s.name, "starts_s": s.starts_s, "ends_s": s.ends_s, "units": s.units}
+            for s in variant.stages
+        ],
+    }
+
+
+def _estimate(found: Estimate | None, factor: float = 1.0) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "value": found.value * factor,
+        "low": found.low * factor,
+        "high": found.high * factor,
+        "how": found.how,
+    }
+
+
+def _leak(leak: Leak) -> dict[str, Any]:
+    detectable = leak.detectable_bytes_per_s
+    return {
+        "verdict": leak.verdict,
+        "slope_bytes_per_hour": _estimate(leak.slope_bytes_per_s, 3600.0),
+        "slope_bytes_per_operation": _estimate(leak.slope_bytes_per_operation),
+        "detectable_bytes_per_hour": None if detectable is None else detectable * 3600,
+        "over_s": leak.over_s,
+        "remark": leak.reason or None,
+        "sites": [],
+    }
+
+
+def _distribution(found: Distribution) -> dict[str, Any]:
+    return {
+        "p50": None if found.p50_s is None else found.p50_s.value,
+        "p99": None if found.p99_s is None else found.p99_s.value,
+        "max": found.max_s,
+        "count": found.count,
+    }
+
+
+def _pauses(variant: VariantFindings) -> dict[str, Any] | None:
+    if variant.gc_pause is None:
+        return None
+    return {
+        **_distribution(variant.gc_pause),
+        "share": variant.pause_share,
+        "by_generation": list(variant.gc_pauses_by_generation),
+        "lost": variant.pauses_lost,
+    }
+
+
+def _threshold(result: ThresholdResult) -> dict[str, Any]:
+    return {
+        "metric": result.metric,
+        "expression": result.expression,
+        "stage": result.stage,
+        "window_s": result.window_s,
+        "cell": dict(result.cell),
+        "variant": result.variant or None,
+        "observed": _estimate(result.observed),
+        "verdict": result.verdict,
+        "reason": result.reason or None,
+    }

@@ -1,0 +1,313 @@
+"""PNG figures. The only module that imports matplotlib, and only when called."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from memopt_cli.report import wording
+from memopt_cli.units import format_count, format_duration, format_size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from memopt_cli.analysis.recording import Recording, StageSpan, VariantRecording
+    from memopt_cli.analysis.results import Distribution, RunFindings, VariantFindings
+
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+"""Colours that stay apart for colour-blind readers (M. Okabe and K. Ito, 2008)."""
+
+MARKERS = "osD^vP*X"
+STYLES = ("-", "--", "-.", ":")
+DOTS_PER_INCH = 144
+MIB = 1024**2
+MILLISECOND = 1e-3
+_MOST_POINTS = 2000
+_MOST_TICKS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A figure as a file: its name, what it shows in words, and its bytes."""
+
+    name: str
+    title: str
+    png: bytes
+
+
+def pictures(run: RunFindings, recording: Recording) -> list[Picture]:
+    """Return the figures of a report; those that nothing was measured for are left out."""
+    found: list[tuple[str, Figure | None]] = [
+        ("memory-over-time.png", memory_over_time(run, recording)),
+        ("memory-per-unit.png", memory_per_unit(run)),
+        ("matrix.png", matrix(run)),
+        ("durations.png", durations(run)),
+    ]
+    return [_picture(name, figure) for name, figure in found if figure is not None]
+
+
+def memory_over_time(run: RunFindings, recording: Recording) -> Figure | None:
+    """
+    Return memory of the variants over scenario time, pauses below on the same axis.
+
+    With a matrix, its last cell is shown. Memory is the anonymous memory in MiB.
+    """
+    shown = _last_cell(recording)
+    if not any(variant.samples for variant in shown):
+        return None
+    figure = _figure(8, 5.2)
+    memory, pauses = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    for number, variant in enumerate(shown):
+        step = max(1, len(variant.samples) // _MOST_POINTS)
+        kept = variant.samples[::step]
+        times = [sample.at_s for sample in kept]
+        sizes = [sample.resident_anonymous_bytes / MIB for sample in kept]
+        memory.plot(times, sizes, STYLES[number % 4], color=_colour(number), label=variant.name)
+        paused = [(s.at_s, s.gc_pause_max_s / MILLISECOND) for s in variant.samples if s.gc_pauses]
+        if paused:
+            pauses.plot(*zip(*paused, strict=True), MARKERS[number], color=_colour(number), ms=3)
+    _mark_stages(memory, max(shown, key=lambda variant: len(variant.stages)).stages)
+    memory.set(ylabel="anonymous memory [MiB]", ylim=(0, None))
+    pauses.set_yscale("symlog", linthresh=0.1)
+    longest = max((s.gc_pause_max_s for variant in shown for s in variant.samples), default=0.0)
+    top = max(1.0, 2 * longest / MILLISECOND)
+    pauses.set(ylabel="longest GC\npause [ms]", xlabel=f"{_time_name(run)} [s]", ylim=(0, top))
+    _finish(memory, _over_time_title(run, shown))
+    _finish(pauses, "", legend=False)
+    return figure
+
+
+def memory_per_unit(run: RunFindings) -> Figure | None:
+    """
+    Return memory above the fixed cost against units, with the fitted line of each variant.
+
+    Both axes are logarithmic, so that parallel lines differ by a factor.
+    """
+    fitted = [v for v in run.variants if v.memory.per_unit and v.memory.fixed and v.memory.points]
+    if not fitted:
+        return None
+    figure = _figure(8, 4.6)
+    axes = figure.add_subplot()
+    names = list(dict.fromkeys(variant.name for variant in fitted))
+    for variant in fitted:
+        number = names.index(variant.name)
+        _points_and_line(axes, variant, number, last=variant is _last_named(fitted, variant.name))
+    unit = fitted[0].unit
+    _log_axes(axes, [units for variant in fitted for units, _ in variant.memory.points])
+    axes.set(xlabel=f"{unit} [count]", ylabel="memory above the fixed cost [bytes]")
+    _finish(axes, _per_unit_title(fitted))
+    return figure
+
+
+def matrix(run: RunFindings) -> Figure | None:
+    """Return memory per unit against the size of the population, one line per variant."""
+    fitted = [v for v in run.variants if v.cell and v.memory.per_unit]
+    names = list(dict.fromkeys(variant.name for variant in fitted))
+    if len({variant.units_peak for variant in fitted}) < 2:  # noqa: PLR2004
+        return None
+    figure = _figure(8, 4)
+    axes = figure.add_subplot()
+    for number, name in enumerate(names):
+        own = [v for v in fitted if v.name == name]
+        values = [v.memory.per_unit for v in own if v.memory.per_unit]
+        errors = [[e.value - e.low for e in values], [e.high - e.value for e in values]]
+        axes.errorbar(
+            [v.units_peak for v in own],
+            [e.value for e in values],
+            yerr=errors,
+            color=_colour(number),
+            marker=MARKERS[number % len(MARKERS)],
+            linestyle=STYLES[number % 4],
+            capsize=3,
+            label=name,
+        )
+    unit = wording.singular(fitted[0].unit)
+    _log_axes(axes, [variant.units_peak for variant in fitted])
+    axes.set(xlabel=f"{fitted[0].unit} [count]", ylabel=f"memory per {unit} [bytes]")
+    _finish(axes, _matrix_title(fitted, names))
+    return figure
+
+
+def durations(run: RunFindings) -> Figure | None:
+    """Return the share of pauses and of operations that took longer, both axes logarithmic."""
+    shown = _last_findings(run)
+    pauses = [(v.name, v.gc_pause) for v in shown if v.gc_pause and v.gc_pause.count]
+    latencies = [(v.name, v.operation_latency) for v in shown if v.operation_latency.count]
+    if not pauses and not latencies:
+        return None
+    names = [variant.name for variant in shown]
+    figure = _figure(8, 4)
+    left, right = figure.subplots(1, 2, sharey=False)
+    _exceedance(left, pauses, names, "GC pause [s]")
+    _exceedance(right, latencies, names, "operation latency [s]")
+    left.set(ylabel="share that took longer")
+    _finish(left, _worst_title(pauses, "Longest GC pause"), legend=False)
+    _finish(right, _worst_title(latencies, "Longest operation"))
+    return figure
+
+
+def _figure(width: float, height: float) -> Figure:
+    # Not pyplot: it keeps every figure alive and picks a window system.
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _picture(name: str, figure: Figure) -> Picture:
+    buffer = io.BytesIO()
+    # Without the version of matplotlib in it, equal figures are equal files.
+    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    return Picture(name, "; ".join(title for title in titles if title), buffer.getvalue())
+
+
+def _colour(number: int) -> str:
+    return OKABE_ITO[number % len(OKABE_ITO)]
+
+
+def _finish(axes: Axes, title: str, *, legend: bool = True) -> None:
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    if legend:
+        axes.legend(frameon=False, fontsize=8)
+
+
+def _log_axes(axes: Axes, units: Sequence[int]) -> None:
+    """Make both axes logarithmic: units with a tick at each count, sizes at powers of two."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axes.set_xscale("log")
+    axes.set_yscale("log", base=2)
+    counts = sorted(set(units))
+    axes.xaxis.set_major_locator(LogLocator(base=10))
+    if len(counts) <= _MOST_TICKS:
+        axes.set_xticks(counts)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda value, _: format_count(value))
+    axes.yaxis.set_major_formatter(lambda value, _: format_size(value))
+
+
+def _time_name(run: RunFindings) -> str:
+    return "simulated time" if run.clock == "virtual" else "time"
+
+
+def _last_cell(recording: Recording) -> list[VariantRecording]:
+    if not recording.variants:
+        return []
+    cell = recording.variants[-1].cell
+    return [variant for variant in recording.variants if variant.cell == cell]
+
+
+def _last_findings(run: RunFindings) -> list[VariantFindings]:
+    if not run.variants:
+        return []
+    cell = run.variants[-1].cell
+    return [variant for variant in run.variants if variant.cell == cell]
+
+
+def _last_named(variants: Sequence[VariantFindings], name: str) -> VariantFindings:
+    return [variant for variant in variants if variant.name == name][-1]
+
+
+def _mark_stages(axes: Axes, stages: Sequence[StageSpan]) -> None:
+    total = stages[-1].ends_s if stages else 0.0
+    for stage in stages:
+        axes.axvline(stage.starts_s, color="0.85", linewidth=0.8, zorder=0)
+        if stage.ends_s - stage.starts_s > total * 0.05:
+            axes.annotate(
+                stage.name,
+                ((stage.starts_s + stage.ends_s) / 2, 1.0),
+                xycoords=("data", "axes fraction"),
+                ha="center",
+                va="top",
+                fontsize=8,
+                color="0.4",
+            )
+
+
+def _points_and_line(axes: Axes, variant: VariantFindings, number: int, *, last: bool) -> None:
+    memory = variant.memory
+    if memory.per_unit is None or memory.fixed is None:
+        return
+    fixed, slope = memory.fixed.value, memory.per_unit.value
+    units = [units for units, _ in memory.points]
+    above = [(count, size - fixed) for count, size in memory.points if size > fixed]
+    label = f"{variant.name}: {format_size(slope)} per {wording.singular(variant.unit)}"
+    axes.plot(units, [slope * count for count in units], STYLES[number % 4], color=_colour(number))
+    axes.plot(
+        *zip(*above, strict=True),
+        MARKERS[number % len(MARKERS)],
+        color=_colour(number),
+        ms=4,
+        label=label if last else None,
+    )
+
+
+def _exceedance(
+    axes: Axes, found: Sequence[tuple[str, Distribution]], names: Sequence[str], xlabel: str
+) -> None:
+    for name, distribution in found:
+        number = names.index(name)
+        smallest = 1 / distribution.count
+        longer = [
+            (value, max(1 - share, smallest)) for value, share in distribution.points if value
+        ]
+        if longer:
+            style = STYLES[number % 4]
+            axes.plot(*zip(*longer, strict=True), style, color=_colour(number), label=name)
+    axes.axhline(0.01, color="0.85", linewidth=0.8, zorder=0)
+    axes.annotate("p99", (0.01, 0.011), xycoords=("axes fraction", "data"), fontsize=8, color="0.4")
+    axes.set(xscale="log", yscale="log", xlabel=xlabel)
+
+
+def _over_time_title(run: RunFindings, shown: Sequence[VariantRecording]) -> str:
+    peaks = [
+        (variant.name, max((s.resident_anonymous_bytes for s in variant.samples), default=0))
+        for variant in shown
+    ]
+    units = max((s.units for variant in shown for s in variant.samples), default=0)
+    least, most = min(peaks, key=lambda peak: peak[1]), max(peaks, key=lambda peak: peak[1])
+    unit = run.variants[0].unit
+    if least == most:
+        return f"{format_count(units)} {unit} peak at {format_size(most[1])}"
+    return (
+        f"{format_count(units)} {unit} peak at {format_size(most[1])} in {most[0]}, "
+        f"at {format_size(least[1])} in {least[0]}"
+    )
+
+
+def _per_unit_title(fitted: Sequence[VariantFindings]) -> str:
+    unit = wording.singular(fitted[0].unit)
+    costs = {v.name: v.memory.per_unit.value for v in fitted if v.memory.per_unit}
+    least, most = min(costs, key=costs.__getitem__), max(costs, key=costs.__getitem__)
+    if least == most:
+        return f"One more {unit} costs {format_size(costs[most])} in {most}"
+    return (
+        f"One more {unit} costs {format_size(costs[most])} in {most}, "
+        f"{format_size(costs[least])} in {least}"
+    )
+
+
+def _matrix_title(fitted: Sequence[VariantFindings], names: Sequence[str]) -> str:
+    unit = wording.singular(fitted[0].unit)
+    spreads = []
+    for name in names:
+        values = [v.memory.per_unit.value for v in fitted if v.name == name and v.memory.per_unit]
+        spreads.append(max(values) / min(values) if min(values) > 0 else float("inf"))
+    sizes = sorted({variant.units_peak for variant in fitted})
+    return (
+        f"Memory per {unit} differs by a factor of at most {max(spreads):.3g} "
+        f"between {format_count(sizes[0])} and {format_count(sizes[-1])} {fitted[0].unit}"
+    )
+
+
+def _worst_title(found: Sequence[tuple[str, Distribution]], what: str) -> str:
+    worst = [(d.max_s, name) for name, d in found if d.max_s is not None]
+    if not worst:
+        return f"{what}: none"
+    return f"{what}: {format_duration(max(worst)[0])} in {max(worst)[1]}"

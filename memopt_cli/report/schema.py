@@ -1,0 +1,155 @@
+"""The JSON schema of ``run.json``, published with the package."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_NUMBER = {"type": "number"}
+_COUNT = {"type": "integer", "minimum": 0}
+_TEXT = {"type": "string"}
+_MAYBE_NUMBER = {"type": ["number", "null"]}
+_MAYBE_TEXT = {"type": ["string", "null"]}
+_ESTIMATE = {
+    "description": "A figure with its 95 % interval; null when it was not measured.",
+    "oneOf": [
+        {"type": "null"},
+        {
+            "type": "object",
+            "properties": {
+                "value": _NUMBER,
+                "low": _NUMBER,
+                "high": _NUMBER,
+                "how": {"enum": ["measured", "fitted", "simulated", "projected"]},
+            },
+            "required": ["value", "low", "high", "how"],
+            "additionalProperties": False,
+        },
+    ],
+}
+_VERDICT = {"enum": ["passed", "crossed", "inconclusive"]}
+_OUTCOME = {"enum": ["running", "finished", "interrupted", "aborted", "failed"]}
+
+
+def _object(properties: dict[str, Any], *, nullable: bool = False) -> dict[str, Any]:
+    return {
+        "type": ["object", "null"] if nullable else "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+_DURATIONS = {"p50": _MAYBE_NUMBER, "p99": _MAYBE_NUMBER, "max": _MAYBE_NUMBER, "count": _COUNT}
+
+_LEAK = _object(
+    {
+        "verdict": {"enum": ["leak", "no_leak", "inconclusive"]},
+        "slope_bytes_per_hour": _ESTIMATE,
+        "slope_bytes_per_operation": _ESTIMATE,
+        "detectable_bytes_per_hour": _MAYBE_NUMBER,
+        "over_s": _NUMBER,
+        "remark": _MAYBE_TEXT,
+        "sites": {"type": "array"},
+    }
+)
+
+_VARIANT = _object(
+    {
+        "name": _TEXT,
+        "cell": {"type": "object", "additionalProperties": _TEXT},
+        "outcome": _OUTCOME,
+        "failure": _MAYBE_TEXT,
+        "units": _TEXT,
+        "units_peak": _COUNT,
+        "digest": _MAYBE_TEXT,
+        "transcript": _MAYBE_TEXT,
+        "same_work": {"type": ["boolean", "null"]},
+        "memory_per_unit_bytes": _ESTIMATE,
+        "memory_per_unit_loaded_bytes": _ESTIMATE,
+        "memory_per_unit_basis": {"enum": ["anonymous", "heap_in_use"]},
+        "memory_per_unit_cross_check_bytes": _ESTIMATE,
+        "memory_per_unit_remark": _MAYBE_TEXT,
+        "plateaus": {"type": "array", "items": _object({"units": _COUNT, "bytes": _COUNT})},
+        "fixed_bytes": _ESTIMATE,
+        "peak_uss_bytes": {"type": ["integer", "null"]},
+        "peak_rss_bytes": {"type": ["integer", "null"]},
+        "kernel_per_unit_bytes": _ESTIMATE,
+        "retained_bytes": _ESTIMATE,
+        "leak": _LEAK,
+        "gc_pause_s": _object(
+            {
+                **_DURATIONS,
+                "share": _MAYBE_NUMBER,
+                "by_generation": {"type": "array", "items": _COUNT},
+                "lost": _COUNT,
+            },
+            nullable=True,
+        ),
+        "operation_latency_s": _object(_DURATIONS),
+        "operations": _COUNT,
+        "operations_per_s": _MAYBE_NUMBER,
+        "busy_s": _NUMBER,
+        "cpu_s": _NUMBER,
+        "wall_s": _NUMBER,
+        "pool": {"type": ["object", "null"], "additionalProperties": _MAYBE_NUMBER},
+        "fidelity": {"type": "null"},
+        "sampling": _object(
+            {
+                "samples": _COUNT,
+                "p50_s": _MAYBE_NUMBER,
+                "exact_p50_s": _MAYBE_NUMBER,
+                "max_s": _MAYBE_NUMBER,
+            }
+        ),
+        "stages": {
+            "type": "array",
+            "items": _object(
+                {
+                    "name": _TEXT,
+                    "starts_s": _NUMBER,
+                    "ends_s": _NUMBER,
+                    "units": {"type": ["integer", "null"]},
+                }
+            ),
+        },
+    }
+)
+
+_THRESHOLD = _object(
+    {
+        "metric": _TEXT,
+        "expression": _TEXT,
+        "stage": _MAYBE_TEXT,
+        "window_s": _MAYBE_NUMBER,
+        "cell": {"type": "object", "additionalProperties": _TEXT},
+        "variant": _MAYBE_TEXT,
+        "observed": _ESTIMATE,
+        "verdict": _VERDICT,
+        "reason": _MAYBE_TEXT,
+    }
+)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the schema (JSON Schema 2020-12) of version 1 of ``run.json``."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A run of memopt",
+        **_object(
+            {
+                "schema_version": {"const": 1},
+                "scenario": _TEXT,
+                "verdict": _VERDICT,
+                "exit_code": _COUNT,
+                "outcome": _OUTCOME,
+                "reason": _MAYBE_TEXT,
+                "started_at": _TEXT,
+                "wall_s": _NUMBER,
+                "simulated_s": _MAYBE_NUMBER,
+                "clock": {"enum": ["virtual", "wall"]},
+                "environment": {"type": "object"},
+                "variants": {"type": "array", "items": _VARIANT},
+                "thresholds": {"type": "array", "items": _THRESHOLD},
+            }
+        ),
+    }

@@ -1,0 +1,265 @@
+"""Writes a scenario as YAML that loads back to an equal scenario."""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal
+from math import nextafter
+from typing import TYPE_CHECKING, Any
+
+from memopt_cli import units
+from memopt_cli.scenario.load import PATTERNS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from memopt_cli.scenario.model import (
+        Load,
+        Pattern,
+        Sampling,
+        Scenario,
+        Stage,
+        SyntheticSection,
+        Threshold,
+        Variant,
+    )
+    from memopt_cli.scenario.workload import ConnectionsSection
+
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
+_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?([A-Za-z]+|%|/s)")
+_RESERVED = {"true", "false", "null", "yes", "no", "y", "n", "on", "off"}
+
+
+class _Word(str):
+    """Text that is written without quotes: a switch or a quantity."""
+
+    __slots__ = ()
+
+
+ON, OFF = _Word("on"), _Word("off")
+
+
+def dump(scenario: Scenario) -> str:
+    """Return *scenario* as YAML with every value written out, in the units people write."""
+    out: dict[str, Any] = {"version": scenario.version, "name": scenario.name}
+    if scenario.description:
+        out["description"] = scenario.description
+    if scenario.tags:
+        out["tags"] = scenario.tags
+    out["workload"] = scenario.workload
+    out[scenario.workload] = (
+        _connections(scenario.connections)
+        if scenario.workload == "connections"
+        else _synthetic(scenario.synthetic)
+    )
+    out["variants"] = [_variant(variant) for variant in scenario.variants]
+    out["load"] = _load(scenario.load, scenario.unit_word)
+    out["sampling"] = _sampling(scenario.sampling)
+    out["seed"] = scenario.seed
+    if scenario.matrix:
+        out["matrix"] = scenario.matrix
+    if scenario.thresholds:
+        out["thresholds"] = _thresholds(scenario.thresholds)
+    return "\n".join(_lines(out)) + "\n"
+
+
+def size(size_bytes: int) -> str:
+    """
+    Return a size exactly, in the largest binary unit that holds it whole.
+
+    >>> size(65536), size(1000), size(0)
+    ('64KiB', '1000B', '0B')
+    """
+    for unit in ("GiB", "MiB", "KiB"):
+        if size_bytes and size_bytes % units.BYTES[unit] == 0:
+            return _Word(f"{size_bytes // units.BYTES[unit]}{unit}")
+    return _Word(f"{size_bytes}B")
+
+
+def duration(duration_s: float) -> str:
+    """
+    Return a duration exactly, in the largest unit that holds it whole.
+
+    >>> duration(5400.0), duration(0.25), duration(0.1 + 0.2)
+    ('90m', '250ms', '0.30000000000000004s')
+    """
+    for unit in ("d", "h", "m", "s", "ms"):
+        text = f"{duration_s / units.SECONDS[unit]:.0f}{unit}"
+        if duration_s and units.parse_duration(text) == duration_s:
+            return _Word(text)
+    return _Word(f"{_decimal(duration_s)}s")
+
+
+def rate(rate_per_s: float) -> str:
+    """
+    Return a rate exactly, per second.
+
+    >>> rate(1000.0), rate(0.2)
+    ('1000/s', '0.2/s')
+    """
+    return _Word(f"{_decimal(rate_per_s)}/s")
+
+
+def ratio(value: float) -> str:
+    """
+    Return a ratio as the percentage that reads back to the same number.
+
+    >>> ratio(0.85), ratio(0.07)
+    ('85%', '7%')
+    """
+    percent = value * 100
+    candidates = [float(f"{percent:.12g}"), percent]
+    for towards in (-1e9, 1e9):
+        step = percent
+        for _ in range(3):
+            step = nextafter(step, towards)
+            candidates.append(step)
+    exact = (one for one in candidates if one / 100 == value)
+    return _Word(f"{_decimal(next(exact, percent))}%")
+
+
+def _decimal(value: float) -> str:
+    """Return the shortest digits that read back to *value*, never with an exponent."""
+    digits = format(Decimal(repr(value)), "f")
+    return digits.removesuffix(".0")
+
+
+def _switch(value: object) -> _Word:
+    return ON if value else OFF
+
+
+def _connections(section: ConnectionsSection) -> dict[str, Any]:
+    return {
+        "capabilities_size": size(section.capabilities_size_bytes),
+        "distinct_capabilities": section.distinct_capabilities,
+        "message_mix": {size(bytes_): ratio(share) for bytes_, share in section.message_mix},
+        "writes": ratio(section.writes),
+        "retained_messages": section.retained_messages,
+        "receive_buffer": size(section.receive_buffer_bytes),
+    }
+
+
+def _synthetic(section: SyntheticSection) -> dict[str, Any]:
+    return {
+        "bytes_per_unit": size(section.bytes_per_unit),
+        "leak_per_operation": size(section.leak_per_operation_bytes),
+        "imports": list(section.imports),
+    }
+
+
+def _variant(variant: Variant) -> dict[str, Any]:
+    pool, compact = variant.pool, variant.compact
+    return {
+        "name": variant.name,
+        "pool": OFF if pool is None else {"size": pool.size, "max_size": pool.max_size},
+        "compact": OFF if compact is None else {"compression": _switch(compact.compression)},
+        "gc": OFF if variant.gc == "off" else variant.gc,
+        "leak": size(variant.leak_bytes),
+    }
+
+
+def _pattern(pattern: Pattern) -> dict[str, Any]:
+    """Return the pattern with the parameters that it uses; the others cannot be written."""
+    values = {
+        "period": duration(pattern.period_s),
+        "amplitude": ratio(pattern.amplitude),
+        "share": ratio(pattern.share),
+    }
+    return {"name": pattern.name, **{key: values[key] for key in PATTERNS[pattern.name]}}
+
+
+def _load(load: Load, unit_word: str) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "arrival_rate": rate(load.arrival_rate_per_s),
+        "message_rate": rate(load.message_rate_per_s),
+    }
+    if load.lifetime_s is not None:
+        out["lifetime"] = duration(load.lifetime_s)
+    out["pattern"] = _pattern(load.pattern)
+    out["stages"] = [_stage(stage, unit_word) for stage in load.stages]
+    out["clock"] = load.clock
+    return out
+
+
+def _stage(stage: Stage, unit_word: str) -> dict[str, Any]:
+    out: dict[str, Any] = {"name": stage.name, "duration": duration(stage.duration_s)}
+    if stage.units is not None:
+        out[unit_word] = stage.units
+    if stage.arrival_rate_per_s is not None:
+        out["arrival_rate"] = rate(stage.arrival_rate_per_s)
+    if stage.pattern is not None:
+        out["pattern"] = _pattern(stage.pattern)
+    if stage.message_rate_per_s is not None:
+        out["message_rate"] = rate(stage.message_rate_per_s)
+    out["plateaus"] = stage.plateaus
+    return out
+
+
+def _sampling(sampling: Sampling) -> dict[str, Any]:
+    return {"interval": duration(sampling.interval_s)}
+
+
+def _thresholds(thresholds: tuple[Threshold, ...]) -> dict[str, list[Any]]:
+    out: dict[str, list[Any]] = {}
+    for threshold in thresholds:
+        out.setdefault(threshold.metric, []).append(_threshold(threshold))
+    return out
+
+
+def _threshold(threshold: Threshold) -> dict[str, Any]:
+    out: dict[str, Any] = {"threshold": threshold.expression}
+    if threshold.stage is not None:
+        out["stage"] = threshold.stage
+    if threshold.window_s is not None:
+        out["window"] = duration(threshold.window_s)
+    if threshold.variant is not None:
+        out["variant"] = threshold.variant
+    if threshold.abort_on_fail:
+        out["abort_on_fail"] = ON
+        out["delay_abort_eval"] = duration(threshold.delay_abort_eval_s)
+    return out
+
+
+def _lines(values: dict[str, Any], indent: str = "") -> Iterator[str]:
+    """Yield *values* as lines: lists of keys item by item, all else in flow style."""
+    for key, value in values.items():
+        name = _text(key)
+        if isinstance(value, dict) and value and not indent:
+            yield f"{name}:"
+            yield from _lines(value, indent + "  ")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            yield f"{indent}{name}:"
+            yield from (f"{indent}  - {flow(item)}" for item in value)
+        else:
+            yield f"{indent}{name}: {flow(value)}"
+
+
+def flow(value: Any) -> str:
+    """
+    Return *value* as YAML on one line.
+
+    >>> flow({"size": 10, "names": ["a b", "off", "012", "c"]})
+    '{size: 10, names: ["a b", "off", "012", c]}'
+    """
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return format(Decimal(repr(value)), "f")
+        case int():
+            return str(value)
+        case dict():
+            return "{" + ", ".join(f"{_text(k)}: {flow(v)}" for k, v in value.items()) + "}"
+        case list() | tuple():
+            return "[" + ", ".join(map(flow, value)) + "]"
+    return _text(value)
+
+
+def _text(value: str) -> str:
+    if isinstance(value, _Word) or _QUANTITY.fullmatch(value):
+        return str(value)
+    if _PLAIN.fullmatch(value) and value.lower() not in _RESERVED:
+        return value
+    # A JSON string is a YAML string, as long as no character is written as a surrogate pair.
+    return json.dumps(value, ensure_ascii=False)

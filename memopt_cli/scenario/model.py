@@ -1,0 +1,202 @@
+"""
+What a scenario says, as frozen values in SI units.
+
+The names in YAML are the aliases; the names in Python carry the unit. Values
+are checked while they are read, so a `Scenario` that exists can be run. Build
+one from keys and values as YAML has them, with `Scenario.model_validate`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+
+from memopt_cli.scenario import checks
+from memopt_cli.scenario.conditions import Threshold, flattened
+from memopt_cli.scenario.faults import Fault, caught, fault, raised, shown
+from memopt_cli.scenario.fields import (
+    Interval,
+    Kebab,
+    Seed,
+    Text,
+    choice,
+    items,
+)
+from memopt_cli.scenario.load import Load, Pattern, Stage
+from memopt_cli.scenario.section import Section
+from memopt_cli.scenario.workload import (
+    CompactOptions,
+    ConnectionsSection,
+    PoolOptions,
+    SyntheticSection,
+    Variant,
+)
+
+__all__ = [
+    "CompactOptions",
+    "ConnectionsSection",
+    "Load",
+    "Pattern",
+    "PoolOptions",
+    "Sampling",
+    "Scenario",
+    "Section",
+    "Stage",
+    "SyntheticSection",
+    "Threshold",
+    "Variant",
+]
+
+_S = TypeVar("_S")
+
+VERSION = 1
+MAX_VARIANTS = 32
+
+
+class Sampling(Section):
+    """How often the subject is looked at."""
+
+    interval_s: Interval = Field(
+        default=1.0, alias="interval", description="Time between two samples, 10ms or more."
+    )
+
+
+def _workload(value: object) -> str:
+    """Return a workload that this version runs."""
+    if value in checks.LATER_WORKLOADS:
+        runs = ", ".join(checks.UNIT_WORDS)
+        raise fault(f"workload '{value}' is not in this version; it runs: {runs}")
+    return choice("workload", checks.UNIT_WORDS)(value)
+
+
+def _version(value: object) -> int:
+    """Return the only version of the format there is."""
+    if isinstance(value, bool) or value != VERSION or not isinstance(value, int):
+        raise fault(
+            f"version {shown(value)} of the scenario format is unknown", "Write version: 1."
+        )
+    return value
+
+
+def _matrix(value: object) -> dict[str, tuple[Any, ...]]:
+    """Return the matrix; its keys are checked when its cells are made."""
+    if not isinstance(value, dict):
+        remedy = "Write it like {connections: [1000, 10000]}."
+        raise fault(f"expected keys and lists, found {shown(value)}", remedy)
+    faults = [
+        Fault((key,), f"expected a list of values, found {shown(items)}", "Write [1000, 10000].")
+        for key, items in value.items()
+        if not isinstance(items, list | tuple) or not items
+    ]
+    if faults:
+        raise raised(faults)
+    return {key: tuple(items) for key, items in value.items()}
+
+
+class Scenario(Section):
+    """A whole scenario: what to run, in which variants, under which load, judged by what."""
+
+    version: Annotated[Literal[1], BeforeValidator(_version)] = Field(
+        description="Version of the scenario format: 1."
+    )
+    name: Kebab = Field(description="Name of the scenario, in kebab-case.")
+    description: Text = Field(default="", description="What the scenario shows, in a sentence.")
+    tags: dict[str, Text] = Field(default={}, description="Labels that go with the run.")
+    workload: Annotated[Literal["connections", "synthetic"], BeforeValidator(_workload)] = Field(
+        description="What a unit is: a connection's state, or memory of a known size."
+    )
+    connections: ConnectionsSection = Field(
+        default=ConnectionsSection(), description="Options of the workload connections."
+    )
+    synthetic: SyntheticSection = Field(
+        default=SyntheticSection(), description="Options of the workload synthetic."
+    )
+    variants: Annotated[tuple[Variant, ...], BeforeValidator(items(MAX_VARIANTS))] = Field(
+        default=(Variant(name="baseline"),),
+        description="Ways of serving the same load, each in a process of its own.",
+    )
+    load: Load = Field(description="How the population grows, holds and shrinks.")
+    sampling: Sampling = Field(default=Sampling(), description="How often memory is read.")
+    seed: Seed = Field(default=1, description="Seed of every random choice of the load.")
+    matrix: Annotated[dict[str, tuple[Any, ...]], BeforeValidator(_matrix)] = Field(
+        default={}, description="Values to run the file with, one run for each combination."
+    )
+    thresholds: Annotated[tuple[Threshold, ...], BeforeValidator(flattened)] = Field(
+        default=(), description="Conditions by metric; the run fails when one is crossed."
+    )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _whole(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Check sections against each other even where one has a key that nobody knows."""
+        if not isinstance(value, dict) or value.get("workload") in checks.LATER_WORKLOADS:
+            return _only_workload(value, handler)
+        faults = checks.as_written(value)
+        scenario, found = _attempt(value, handler)
+        faults += found
+        if scenario is not None:
+            faults += checks.between_sections(scenario)
+        if faults or scenario is None:
+            raise raised(checks.distinct(faults))
+        return scenario
+
+    @property
+    def unit_word(self) -> str:
+        """What the workload calls its units: `connections` or `units`."""
+        return checks.UNIT_WORDS[self.workload]
+
+    @property
+    def ticks(self) -> float:
+        """How many samples the run takes per variant."""
+        return self.load.duration_s / self.sampling.interval_s
+
+
+def _only_workload(value: object, handler: ModelWrapValidatorHandler[_S]) -> _S:
+    """Say only that the workload is of a later version: its keys are of that version too."""
+    try:
+        return handler(value)
+    except ValidationError as exc:
+        about = [one for one in caught(exc) if one.path in ((), ("workload",))]
+        raise raised(about) from exc
+
+
+def _attempt(
+    value: dict[str, Any], handler: ModelWrapValidatorHandler[_S]
+) -> tuple[_S | None, list[Fault]]:
+    """Return the scenario as far as it can be read without its unknown keys, and all faults."""
+    try:
+        return handler(value), []
+    except ValidationError as exc:
+        found = caught(exc)
+    scenario = None
+    unknown = [one.path for one in found if one.unknown]
+    if unknown:
+        try:
+            scenario = handler(checks.pruned(value, unknown))
+        except ValidationError as exc:
+            found += caught(exc)
+    return scenario, checks.with_hints(found, value, SECTIONS)
+
+
+SECTIONS: dict[tuple[str | int, ...], type[Section]] = {
+    (): Scenario,
+    ("connections",): ConnectionsSection,
+    ("synthetic",): SyntheticSection,
+    ("variants", "*"): Variant,
+    ("variants", "*", "pool"): PoolOptions,
+    ("variants", "*", "compact"): CompactOptions,
+    ("load",): Load,
+    ("load", "pattern"): Pattern,
+    ("load", "stages", "*"): Stage,
+    ("load", "stages", "*", "pattern"): Pattern,
+    ("sampling",): Sampling,
+    ("thresholds", "*", "*"): Threshold,
+}
+"""Every section by its path; an asterisk stands for any key or index."""

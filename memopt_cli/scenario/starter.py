@@ -1,0 +1,75 @@
+"""The scenario that `memopt scenarios new` writes: every key, with a comment."""
+
+from __future__ import annotations
+
+import re
+
+from memopt_cli.errors import UsageError
+
+LONGEST = 80
+NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
+"""Kebab-case; a copy of the model's pattern, which loads far more than this module needs."""
+
+_STARTER = """\
+# yaml-language-server: $schema=./scenario-1.schema.json
+# For completion in an editor: memopt scenarios schema --out scenario-1.schema.json
+version: 1                       # of this format
+name: {name}
+description: A thousand connections, plain and optimized.
+tags: {{kind: example}}            # labels that go with the run
+
+workload: connections            # connections, or synthetic: units of known size
+connections:
+  capabilities_size: 1KiB        # handshake document that a naive server keeps per connection
+  distinct_capabilities: 8       # how many different ones the clients send
+  message_mix: {{13B: 70%, 1KiB: 25%, 64KiB: 5%}}   # sizes and shares, 100% in all
+  writes: 30%                    # share of the messages that write
+  retained_messages: 0           # how many a naive server keeps per connection
+  receive_buffer: 4KiB           # what a naive server keeps per connection
+# With workload: synthetic, and units: in place of connections: in each stage:
+# synthetic:
+#   bytes_per_unit: 1KiB         # memory of one unit
+#   leak_per_operation: 0B       # a planted fault
+#   imports: [json]              # modules that the subject imports before it starts
+
+variants:                        # same seed, same load, a fresh process each
+  - {{name: baseline}}
+  - name: optimized
+    pool: {{size: 1000, max_size: 2000}}   # made beforehand, the most it may hold; or on, off
+    compact: {{compression: on}}           # packed state, compressed or not; or on, off
+    gc: adaptive                         # default, off, frozen or adaptive
+    leak: 0B                             # a planted fault: bytes forgotten per message
+
+load:
+  arrival_rate: 1000/s           # arrivals do not wait for the subject
+  message_rate: 0.2/s            # per connection
+  pattern: constant              # constant, poisson, ramp, burst, churn or sine
+  # pattern: {{name: sine, period: 60s, amplitude: 50%}}
+  # pattern: {{name: burst, period: 60s, share: 10%}}
+  # lifetime: 30s                # mean lifetime, in stages with an arrival_rate
+  stages:                        # each target is reached, linearly, at the end of its stage
+    - {{name: baseline,  duration: 5s,  connections: 0}}
+    - {{name: ramp-up,   duration: 10s, connections: 1000, plateaus: 5}}   # five measuring points
+    - {{name: steady,    duration: 30s, connections: 1000, message_rate: 1/s}}
+    - {{name: ramp-down, duration: 5s,  connections: 0}}
+    - {{name: drain,     duration: 5s,  connections: 0}}
+  # In short, in place of stages: connections: 1000, ramp_up: 10s, hold_for: 30s
+  clock: virtual                 # idle time is skipped; wall waits for it
+sampling: {{interval: 1s}}         # how often memory is read
+seed: 1                          # of every random choice
+# matrix: {{connections: [1000, 10000]}}   # one run for each value
+
+thresholds:                      # the run fails when one is crossed
+  memory_per_connection: ["value<2MB"]
+  memory_leak_slope:             # stage, window and variant say where it is judged
+    - {{threshold: "value<1MB/h", stage: steady, window: 20s, variant: optimized}}
+  gc_pause:                      # a crossed threshold can end the run, after a delay
+    - {{threshold: "p(99)<100ms", abort_on_fail: on, delay_abort_eval: 10s}}
+"""
+
+
+def starter(name: str) -> str:
+    """Return a commented scenario called *name*; raise `UsageError` if it is no kebab-case."""
+    if not re.fullmatch(NAME, name) or len(name) > LONGEST:
+        raise UsageError(f"{name!r} is not in kebab-case", hint="Write it like connections-10k.")
+    return _STARTER.format(name=name)

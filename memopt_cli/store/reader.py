@@ -1,0 +1,156 @@
+"""Reads a run, finished or not, also while it is being written."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import defaultdict
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from memopt_cli.analysis.recording import (
+    Outcome,
+    Recording,
+    Sample,
+    StageSpan,
+    VariantRecording,
+)
+from memopt_cli.errors import StoreError
+from memopt_cli.profiler.histogram import Histogram
+from memopt_cli.store import layout
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_RUN_FIELDS = {"scenario", "started_at", "clock", "environment", "outcome"}
+_SELECT_SAMPLES = (
+    f"SELECT {', '.join(layout.SAMPLE_COLUMNS)} FROM samples WHERE variant = ? ORDER BY rowid"  # noqa: S608
+)
+
+
+def read(directory: Path) -> Recording:
+    """
+    Return what was recorded in a run's folder.
+
+    Raises:
+        StoreError: The folder holds no run, or one of another schema version.
+    """
+    path = directory / layout.SAMPLES
+    if not path.is_file():
+        raise StoreError(
+            f"{directory} holds no run: there is no {layout.SAMPLES}",
+            hint="A run's folder is what `memopt simulate` names at its end.",
+        )
+    try:
+        with closing(_open(path)) as base:
+            return _recording(base, directory)
+    except (sqlite3.DatabaseError, ValueError, KeyError) as exc:
+        raise StoreError(
+            f"{path} cannot be read: {exc}", hint="It is damaged or was not written by memopt."
+        ) from exc
+
+
+def newest(reports: Path) -> Path:
+    """
+    Return the run in *reports* that was begun last.
+
+    Raises:
+        StoreError: There is none.
+    """
+    runs = [path.parent for path in reports.glob(f"*/{layout.SAMPLES}")]
+    if not runs:
+        raise StoreError(
+            f"there is no run in {reports}/", hint="Make one: memopt simulate connections-10k"
+        )
+    return max(runs, key=lambda run: (_started_at(run), run.name))
+
+
+def _started_at(directory: Path) -> str:
+    try:
+        return read(directory).started_at
+    except StoreError:
+        # A damaged run must not hide the others; named directly, it is reported.
+        return ""
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    # A live run's log lies beside the file; only without one may it be read as immutable,
+    # which is what makes runs on read-only media readable.
+    base = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    base.row_factory = sqlite3.Row
+    return base
+
+
+def _recording(base: sqlite3.Connection, directory: Path) -> Recording:
+    run: dict[str, Any] = {
+        row["name"]: json.loads(row["value"]) for row in base.execute("SELECT * FROM run")
+    }
+    if not run.keys() >= _RUN_FIELDS:
+        raise StoreError(
+            f"the run in {directory} was stopped before it had begun",
+            hint="Run the scenario again.",
+        )
+    if run["schema_version"] != layout.SCHEMA_VERSION:
+        raise StoreError(
+            f"{directory} has schema version {run['schema_version']}, "
+            f"this memopt reads {layout.SCHEMA_VERSION}",
+            hint="Render it with the memopt that made it.",
+        )
+    variants = tuple(_variant(base, row) for row in base.execute("SELECT * FROM variants"))
+    return Recording(
+        scenario=run["scenario"],
+        started_at=run["started_at"],
+        outcome=Outcome(run["outcome"]),
+        reason=run["reason"],
+        signal=run["signal"],
+        clock=run["clock"],
+        environment=run["environment"],
+        wall_s=run["wall_s"] or sum(v.samples[-1].wall_s for v in variants if v.samples),
+        variants=variants,
+    )
+
+
+def _variant(base: sqlite3.Connection, row: sqlite3.Row) -> VariantRecording:
+    pauses, latency = _histograms(base, row["id"])
+    stages = base.execute("SELECT * FROM stages WHERE variant = ? ORDER BY number", (row["id"],))
+    samples = base.execute(_SELECT_SAMPLES, (row["id"],))
+    return VariantRecording(
+        cell=json.loads(row["cell"]),
+        name=row["name"],
+        unit=row["unit"],
+        has_pool=bool(row["has_pool"]),
+        outcome=Outcome(row["outcome"]),
+        failure=row["failure"],
+        digest=row["digest"],
+        transcript=row["transcript"],
+        pool=json.loads(row["pool"]),
+        stages=tuple(
+            StageSpan(stage["name"], stage["starts_s"], stage["ends_s"], stage["units"])
+            for stage in stages
+        ),
+        samples=tuple(_sample(sample) for sample in samples),
+        pauses=pauses,
+        pauses_lost=row["pauses_lost"],
+        recorder_installed=bool(row["recorder_installed"]),
+        latency=latency,
+    )
+
+
+def _sample(row: sqlite3.Row) -> Sample:
+    values = dict(zip(layout.SAMPLE_COLUMNS, row, strict=True))
+    return Sample(**{**values, "is_plateau": bool(values["is_plateau"])})
+
+
+def _histograms(
+    base: sqlite3.Connection, variant: int
+) -> tuple[Mapping[tuple[int, int], Histogram], Mapping[int, Histogram]]:
+    pauses: dict[tuple[int, int], Histogram] = defaultdict(Histogram)
+    latency: dict[int, Histogram] = defaultdict(Histogram)
+    for row in base.execute("SELECT * FROM histograms WHERE variant = ?", (variant,)):
+        histogram = Histogram.from_bytes(row["words"])
+        if row["kind"] == layout.LATENCY:
+            latency[row["stage"]] = histogram
+        else:
+            pauses[row["stage"], row["generation"]] = histogram
+    return dict(pauses), dict(latency)

@@ -1,0 +1,191 @@
+"""Writes a run, row by row."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Self
+
+from memopt_cli.analysis.recording import Outcome
+from memopt_cli.errors import StoreError
+from memopt_cli.store import layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from memopt_cli.analysis.recording import Sample, StageSpan
+    from memopt_cli.profiler.histogram import Histogram
+
+_ADD_SAMPLE = (
+    f"INSERT INTO samples (variant, {', '.join(layout.SAMPLE_COLUMNS)}) "  # noqa: S608 - our names
+    f"VALUES (?, {', '.join('?' * len(layout.SAMPLE_COLUMNS))})"
+)
+
+
+class RunWriter:
+    """
+    The only writer of a run's folder; close it to leave one plain file behind.
+
+    Raises:
+        StoreError: The folder cannot be made or written, or the disk is full.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        with _refusals(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            if (directory / layout.SAMPLES).exists():
+                raise StoreError(
+                    f"{directory} holds a run already",
+                    hint="Give another folder with --out, or remove this one.",
+                )
+            self._base = sqlite3.connect(directory / layout.SAMPLES, isolation_level=None)
+            self._base.execute("PRAGMA journal_mode=WAL")
+            self._base.execute("PRAGMA synchronous=NORMAL")
+            self._base.execute("PRAGMA wal_autocheckpoint=60")
+            self._base.executescript(layout.TABLES)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def begin(
+        self,
+        *,
+        scenario: str,
+        started_at: str,
+        clock: str,
+        environment: Mapping[str, str | int | float],
+    ) -> None:
+        """Write what is known before the first sample; *scenario* is YAML."""
+        self._set(
+            schema_version=layout.SCHEMA_VERSION,
+            scenario=scenario,
+            started_at=started_at,
+            clock=clock,
+            environment=dict(environment),
+            outcome=Outcome.RUNNING,
+            reason="",
+            signal=None,
+            wall_s=0.0,
+        )
+        with _refusals(self.directory):
+            (self.directory / layout.SCENARIO).write_text(scenario, encoding="utf-8")
+
+    def begin_variant(
+        self, cell: Mapping[str, str], name: str, *, unit: str, has_pool: bool
+    ) -> int:
+        """Return the number of a new variant of the run."""
+        with _refusals(self.directory):
+            cursor = self._base.execute(
+                "INSERT INTO variants VALUES (NULL, ?, ?, ?, ?, ?, '', '', '', 'null', 0, 0)",
+                (json.dumps(dict(cell)), name, unit, has_pool, Outcome.RUNNING),
+            )
+        if cursor.lastrowid is None:
+            raise AssertionError("an insert into a table with row ids always has one")
+        return cursor.lastrowid
+
+    def begin_stage(self, variant: int, number: int, stage: StageSpan) -> None:
+        """Write that a stage has begun."""
+        row = (variant, number, stage.name, stage.starts_s, stage.ends_s, stage.units)
+        with _refusals(self.directory):
+            self._base.execute("INSERT INTO stages VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def add_sample(self, variant: int, sample: Sample) -> None:
+        """Write one sample; it outlives a kill from the moment this returns."""
+        with _refusals(self.directory):
+            self._base.execute(_ADD_SAMPLE, (variant, *dataclasses.astuple(sample)))
+
+    def put_latency(self, variant: int, stage: int, histogram: Histogram) -> None:
+        """Write or replace the latency histogram of a stage."""
+        self._put(variant, stage, layout.LATENCY, 0, histogram)
+
+    def put_pauses(self, variant: int, stage: int, generation: int, histogram: Histogram) -> None:
+        """Write or replace the pause histogram of a stage and generation."""
+        self._put(variant, stage, layout.PAUSES, generation, histogram)
+
+    def note_recorder(self, variant: int, *, installed: bool, pauses_lost: int) -> None:
+        """Write whether the recorder inside the subject works, and what it lost."""
+        self._update(variant, recorder_installed=installed, pauses_lost=pauses_lost)
+
+    def end_variant(
+        self,
+        variant: int,
+        outcome: Outcome,
+        *,
+        failure: str = "",
+        digest: str = "",
+        transcript: str = "",
+        pool: Mapping[str, float | None] | None = None,
+    ) -> None:
+        """Write how a variant ended and what it says of itself."""
+        self._update(
+            variant,
+            outcome=outcome,
+            failure=failure,
+            digest=digest,
+            transcript=transcript,
+            pool=json.dumps(None if pool is None else dict(pool)),
+        )
+
+    def finish(
+        self, outcome: Outcome, *, reason: str = "", signal: int | None = None, wall_s: float
+    ) -> None:
+        """Write how the run ended."""
+        self._set(outcome=outcome, reason=reason, signal=signal, wall_s=wall_s)
+
+    def close(self) -> None:
+        """Fold the write-ahead log into the one file."""
+        try:
+            with _refusals(self.directory):
+                self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                self._base.execute("PRAGMA journal_mode=DELETE")
+        finally:
+            self._base.close()
+
+    def _set(self, **values: object) -> None:
+        with _refusals(self.directory):
+            self._base.executemany(
+                "INSERT OR REPLACE INTO run VALUES (?, ?)",
+                [(name, json.dumps(value)) for name, value in values.items()],
+            )
+
+    def _update(self, variant: int, **values: object) -> None:
+        assignments = ", ".join(f"{name} = ?" for name in values)
+        with _refusals(self.directory):
+            self._base.execute(
+                f"UPDATE variants SET {assignments} WHERE id = ?",  # noqa: S608 - our own names
+                (*values.values(), variant),
+            )
+
+    def _put(
+        self, variant: int, stage: int, kind: str, generation: int, histogram: Histogram
+    ) -> None:
+        with _refusals(self.directory):
+            self._base.execute(
+                "INSERT OR REPLACE INTO histograms VALUES (?, ?, ?, ?, ?)",
+                (variant, stage, kind, generation, histogram.to_bytes()),
+            )
+
+
+@contextmanager
+def _refusals(directory: Path) -> Iterator[None]:
+    """Turn what the disk refuses into an error that says where and what to do."""
+    try:
+        yield
+    except (OSError, sqlite3.OperationalError) as exc:
+        raise StoreError(
+            f"cannot write the run in {directory}: {exc}",
+            hint="Free space, or choose another folder with --out.",
+        ) from exc

@@ -1,0 +1,1 @@
+"""Populations under load. They work and tell what they did; they never measure memory."""

@@ -1,0 +1,1 @@
+"""Connection states under load: plain dictionaries, or pool and optimizer, on equal work."""

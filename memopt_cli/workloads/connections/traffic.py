@@ -1,0 +1,76 @@
+"""What clients send: handshake documents and message payloads, the same for every variant."""
+
+from __future__ import annotations
+
+import json
+import random
+
+_WORDS = """
+    resource prompt tool sample notify progress cancel result error cursor schema object
+    string number integer boolean array required properties description title enum default
+    format minimum maximum pattern uri text image audio blob name version protocol
+""".split()
+
+
+def handshake_documents(size_bytes: int, distinct: int, seed: int) -> tuple[bytes, ...]:
+    """
+    Return *distinct* capability documents of about *size_bytes* each, as JSON text.
+
+    They are shaped as the initialise request of the Model Context Protocol: a
+    client's name and version, its capabilities, and tools with input schemas
+    until the size is reached. A document is never shorter than its frame.
+    """
+    return tuple(_document(size_bytes, number, seed) for number in range(distinct))
+
+
+def _document(size_bytes: int, number: int, seed: int) -> bytes:
+    draw = random.Random(f"{seed}/{number}")
+    tools: list[dict[str, object]] = []
+    document = {
+        "protocolVersion": "2025-06-18",
+        "clientInfo": {"name": f"client-{number}", "version": f"1.{number}.0"},
+        "capabilities": {"roots": {"listChanged": True}, "sampling": {}, "elicitation": {}},
+        "tools": tools,
+    }
+    text = json.dumps(document)
+    while len(text) < size_bytes:
+        tools.append(_tool(draw, len(tools)))
+        longer = json.dumps(document)
+        if tools[1:] and len(longer) - size_bytes > size_bytes - len(text):
+            break
+        text = longer
+    return text.encode()
+
+
+def _tool(draw: random.Random, number: int) -> dict[str, object]:
+    return {
+        "name": f"{draw.choice(_WORDS)}_{number}",
+        "description": " ".join(draw.choices(_WORDS, k=6)),
+        "inputSchema": {
+            "type": "object",
+            "properties": {draw.choice(_WORDS): {"type": "string"}, "limit": {"type": "integer"}},
+        },
+    }
+
+
+class Payloads:
+    """
+    Message payloads, cut from one text of English-like words.
+
+    Which part a message carries depends on the connection and on the message's
+    number, so that two messages are rarely equal and compression finds what it
+    finds in such text, not a run of zeros.
+    """
+
+    def __init__(self, sizes_bytes: tuple[int, ...], seed: int) -> None:
+        self.sizes_bytes = sizes_bytes
+        draw = random.Random(f"{seed}/payloads")
+        length = 2 * max(sizes_bytes) + 4096
+        words = " ".join(draw.choices(_WORDS, k=length // 5 + 1)).encode()
+        self._text = memoryview((words * (length // len(words) + 1))[:length])
+
+    def arriving(self, number: int, received: int, kind: int) -> memoryview:
+        """Return message *received* of connection *number*, of the size numbered *kind*."""
+        size = self.sizes_bytes[kind]
+        offset = (number * 7919 + received * 104729) % (len(self._text) - size)
+        return self._text[offset : offset + size]

@@ -1,0 +1,107 @@
+"""
+What a subject is told to be, as plain values that travel as JSON.
+
+A subject does not read scenarios: the scenario's parser would be part of its
+memory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from memopt_cli.scenario.model import Scenario, Variant
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionsSettings:
+    """A population of connection states."""
+
+    capabilities_size_bytes: int
+    distinct_capabilities: int
+    message_sizes_bytes: tuple[int, ...]
+    retained_messages: int
+    receive_buffer_bytes: int
+    pool_size: int | None
+    """Records made beforehand; `None` for no pool."""
+
+    pool_max_size: int | None
+    compact: bool
+    compression: bool
+    leak_bytes: int
+    capacity: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticSettings:
+    """A population of units of known size."""
+
+    bytes_per_unit: int
+    leak_bytes: int
+    imports: tuple[str, ...]
+    capacity: int
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectSettings:
+    """Everything a subject process is told at its start."""
+
+    population: ConnectionsSettings | SyntheticSettings
+    gc: str
+    """Profile of `memopt_cli.optimizer.gc_tuning.GcTuning`."""
+
+    def to_json(self) -> str:
+        """Return the settings as one line."""
+        kind = "synthetic" if isinstance(self.population, SyntheticSettings) else "connections"
+        return json.dumps({"kind": kind, **dataclasses.asdict(self)})
+
+    @classmethod
+    def from_json(cls, line: str) -> SubjectSettings:
+        """Return the settings that `to_json` wrote."""
+        values = json.loads(line)
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values["population"].items()
+        }
+        if values["kind"] == "synthetic":
+            return cls(SyntheticSettings(**fields), values["gc"])
+        return cls(ConnectionsSettings(**fields), values["gc"])
+
+
+def settings_for(scenario: Scenario, variant: Variant, *, capacity: int) -> SubjectSettings:
+    """Return what the subject of one variant is told; *capacity* is the largest population."""
+    if scenario.workload == "synthetic":
+        section = scenario.synthetic
+        leak = section.leak_per_operation_bytes or variant.leak_bytes
+        return SubjectSettings(
+            SyntheticSettings(
+                bytes_per_unit=int(section.bytes_per_unit),
+                leak_bytes=int(leak),
+                imports=section.imports,
+                capacity=capacity,
+            ),
+            variant.gc,
+        )
+    connections = scenario.connections
+    pool, compact = variant.pool, variant.compact
+    return SubjectSettings(
+        ConnectionsSettings(
+            capabilities_size_bytes=int(connections.capabilities_size_bytes),
+            distinct_capabilities=connections.distinct_capabilities,
+            message_sizes_bytes=tuple(int(size) for size, _ in connections.message_mix),
+            retained_messages=connections.retained_messages,
+            receive_buffer_bytes=int(connections.receive_buffer_bytes),
+            pool_size=None if pool is None else pool.size,
+            pool_max_size=None if pool is None else pool.max_size,
+            compact=compact is not None,
+            compression=compact is not None and compact.compression,
+            leak_bytes=int(variant.leak_bytes),
+            capacity=capacity,
+            seed=scenario.seed,
+        ),
+        variant.gc,
+    )

@@ -1,0 +1,82 @@
+"""
+Units of exactly k bytes: the measurement's own test weight.
+
+A figure that memopt shows for a stranger's server can be believed only if this
+population, whose cost per unit is known beforehand, reads what it costs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING
+
+from memopt_cli.workloads.population import InProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from memopt_cli.profiler.histogram import Histogram
+
+_EMPTY_BYTES = sys.getsizeof(b"")
+
+
+class Synthetic(InProcess):
+    """
+    One bytes object per unit, its header included in the size.
+
+    The list that holds them has its full length from the start, so that it is
+    part of the fixed cost.
+    """
+
+    def __init__(
+        self,
+        *,
+        bytes_per_unit: int,
+        leak_bytes: int,
+        imports: Sequence[str],
+        capacity: int,
+        latency: Histogram,
+    ) -> None:
+        super().__init__(latency)
+        for module in imports:
+            importlib.import_module(module)
+        self._payload = max(0, bytes_per_unit - _EMPTY_BYTES)
+        self._leak = max(0, leak_bytes - _EMPTY_BYTES - 8) if leak_bytes else None
+        self._forgotten: list[bytes] = []
+        self._units: list[bytes | None] = [None] * capacity
+        self._alive = 0
+
+    @property
+    def units(self) -> int:
+        """Units alive."""
+        return self._alive
+
+    def open(self, slot: int, at_s: float) -> None:  # noqa: ARG002
+        """Allocate one unit and touch all of it."""
+        if slot >= len(self._units):
+            self._units.extend([None] * (slot + 1 - len(self._units)))
+        self._units[slot] = b"x" * self._payload
+        self._alive += 1
+
+    def message(self, slot: int, code: int, at_s: float) -> None:  # noqa: ARG002
+        """Read the unit; forget some bytes where a leak is planted."""
+        unit = self._units[slot]
+        if unit is None:
+            raise LookupError(f"no unit in slot {slot}")
+        if self._leak is not None:
+            self._forgotten.append(b"x" * self._leak)
+
+    def close(self, slot: int, at_s: float) -> None:  # noqa: ARG002
+        """Let the unit go."""
+        self._units[slot] = None
+        self._alive -= 1
+
+    def observe(self, slot: int) -> bytes:
+        """Return the slot and the unit's length."""
+        unit = self._units[slot]
+        return f"{slot}:{-1 if unit is None else len(unit)};".encode()
+
+    def alive(self) -> list[int]:
+        """Return the slots in use, in order."""
+        return [slot for slot, unit in enumerate(self._units) if unit is not None]
