@@ -38,7 +38,7 @@ def test_show_applies_settings_and_scale() -> None:
     result = _run("show", "connections-1k", "--set", "seed=7", "--scale", "5%")
     assert result.exit_code == 0
     assert "seed: 7\n" in result.stdout
-    assert "- {name: steady, duration: 1500ms, connections: 50, plateaus: 1}" in result.stdout
+    assert "- {name: steady, duration: 15s, connections: 50, plateaus: 1}" in result.stdout
 
 
 def test_show_unknown() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import random
 
-_WORDS = """
+_TEXT = """
     resource prompt tool sample notify progress cancel result error cursor schema object
     string number integer boolean array required properties description title enum default
     format minimum maximum pattern uri text image audio blob name version protocol
-""".split()
+"""
+_WORDS = _TEXT.split()
 
 
 def handshake_documents(size_bytes: int, distinct: int, seed: int) -> tuple[bytes, ...]:
