@@ -2,7 +2,7 @@
 Reads a subject: cheap figures each time, dear ones rarely, all of them at plateaus.
 
 smaps_rollup walks the subject's page tables; between plateaus it is read only
-while it has taken less than one part in a hundred of the time.
+while it has taken less than two parts in a thousand of the time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from memopt_cli.engine.launcher import Subject
     from memopt_cli.profiler.recorder import Pause
 
-EXACT_SHARE = 0.01
+EXACT_SHARE = 0.002
 """Share of the run's time that exact readings may take between plateaus."""
 
 SPARE_BYTES = 256 * 1024**2

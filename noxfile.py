@@ -1,0 +1,104 @@
+"""
+The tasks of a developer and of CI: ``nox`` runs the gates, ``nox --list`` shows all.
+
+The sessions use the tools of the environment that nox itself is installed in:
+``python3 -m pip --python .venv install -e ".[dev]"``, then ``.venv/bin/nox``.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["lint", "types", "layers", "dependencies", "tests", "wheel"]
+
+BIN = Path(sys.executable).parent
+
+
+def tool(session: nox.Session, name: str, *arguments: str) -> None:
+    """Run a tool that is installed beside this interpreter."""
+    session.run(str(BIN / name), *arguments, external=True)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format."""
+    tool(session, "ruff", "check", ".")
+    tool(session, "ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types, strictly, tests included."""
+    tool(session, "mypy")
+
+
+@nox.session
+def layers(session: nox.Session) -> None:
+    """Check that each floor imports only what stands below it."""
+    tool(session, "lint-imports")
+
+
+@nox.session
+def dependencies(session: nox.Session) -> None:
+    """Check that what is imported is declared, and what is declared is imported."""
+    tool(session, "deptry", ".")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests; arguments after ``--`` go to pytest."""
+    tool(session, "pytest", *session.posargs)
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Build the wheel, install it elsewhere, and run a scenario by name from an empty folder."""
+    folder = Path(session.create_tmp()).resolve()
+    environment, empty = folder / "elsewhere", folder / "empty"
+    empty.mkdir(exist_ok=True)
+    python = sys.base_prefix + "/bin/python3"
+    pip = (python, "-m", "pip")
+    dist = folder / "dist"
+    session.run(*pip, "wheel", "-q", "--no-deps", "-w", str(dist), ".", external=True)
+    session.run(python, "-m", "venv", "--without-pip", "--clear", str(environment), external=True)
+    built = str(next(dist.glob("memopt_cli-*.whl")))
+    session.run(
+        *pip, "--python", str(environment), "install", "-q", "--force-reinstall", built,
+        external=True,
+    )  # fmt: skip
+    session.chdir(empty)
+    session.run(str(environment / "bin/memopt"), "simulate", "connections-1k", external=True)
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Measure memopt itself; name files after ``--`` to run only those."""
+    names = session.posargs or sorted(map(str, Path("tests/benchmarks").glob("bench_*.py")))
+    for name in names:
+        session.run(sys.executable, name, external=True)
+
+
+@nox.session
+def proof(session: nox.Session) -> None:
+    """Run the planted leak and its clean twin ten times each: 99 and 0, every time."""
+    for _ in range(10):
+        session.run(
+            str(BIN / "memopt"), "simulate", "--quiet", "planted-leak",
+            external=True, success_codes=[99],
+        )  # fmt: skip
+        session.run(str(BIN / "memopt"), "simulate", "--quiet", "planted-leak-clean", external=True)
+
+
+@nox.session
+def reference(session: nox.Session) -> None:
+    """Make the committed reference reports anew."""
+    for name in ("connections-scale",):
+        for old in Path("reports", name).glob("*"):
+            old.unlink()
+        session.run(
+            str(BIN / "memopt"), "simulate", name, "--out", f"reports/{name}", external=True
+        )
