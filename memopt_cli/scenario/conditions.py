@@ -45,19 +45,35 @@ class Threshold(Section):
     def _meaningful(self) -> Self:
         faults = []
         try:
-            parse_expression(self.metric, self.expression)
+            aggregation = self.aggregation
         except ValueError as exc:
             faults.append(Fault(("threshold",), *exc.args))
-        for key, value in (("stage", self.stage), ("window", self.window_s)):
-            if value is not None and not METRICS[self.metric].staged:
-                what = f"{self.metric} is a figure of the whole run"
-                faults.append(Fault((key,), what, f"Remove {key}.", at_key=True))
+        else:
+            faults += self._window_faults(aggregation)
+        if self.stage is not None and not METRICS[self.metric].staged:
+            faults.append(self._whole_run("stage"))
         if self.delay_abort_eval_s and not self.abort_on_fail:
             what = "delay_abort_eval without abort_on_fail"
             faults.append(Fault(("delay_abort_eval",), what, "Add abort_on_fail: on.", at_key=True))
         if faults:
             raise raised(faults)
         return self
+
+    def _window_faults(self, aggregation: Aggregation) -> list[Fault]:
+        known = METRICS[self.metric]
+        if self.window_s is None or aggregation in known.windowed:
+            return []
+        if not known.staged:
+            return [self._whole_run("window")]
+        what = f"{aggregation} of {self.metric} is kept by stage, not by window"
+        remedy = "Remove window, or name a stage."
+        if known.windowed:
+            remedy = f"Judge {' or '.join(known.windowed)}, or remove window."
+        return [Fault(("window",), what, remedy, at_key=True)]
+
+    def _whole_run(self, key: str) -> Fault:
+        what = f"{self.metric} is a figure of the whole run"
+        return Fault((key,), what, f"Remove {key}.", at_key=True)
 
     @property
     def _parsed(self) -> Expression:

@@ -12,7 +12,7 @@ from memopt_cli import units
 from memopt_cli.errors import Problem, ScenarioError, UsageError
 from memopt_cli.scenario import checks, dumping, shortform, source
 from memopt_cli.scenario.faults import Fault, caught
-from memopt_cli.scenario.model import Load, Scenario, Stage
+from memopt_cli.scenario.model import Load, Scenario, Stage, Variant
 from memopt_cli.scenario.settings import Change, changed, combinations, in_cell, setting
 from memopt_cli.scenario.source import Argument, Document
 
@@ -54,7 +54,7 @@ def load(path: Path, *, settings: Sequence[str] = (), scale: float = 1.0) -> Pla
     Args:
         path: The file.
         settings: Changes such as ``load.hold_for=30m``, in the order they apply.
-        scale: Factor on populations and on the durations of stages, not on rates.
+        scale: Factor on populations, pools and the durations of stages, not on rates.
 
     Raises:
         ScenarioError: The file, or a setting, cannot be run; holds every problem.
@@ -158,12 +158,13 @@ def _shown(change: Change, scenario: Scenario) -> str:
 
 
 def _scaled(scenario: Scenario, scale: float) -> Scenario:
-    """Return *scenario* with populations and stage durations times *scale*."""
+    """Return *scenario* with populations, pools and stage durations times *scale*."""
     if scale == 1:
         return scenario
     stages = tuple(_scaled_stage(stage, scale) for stage in scenario.load.stages)
     load_: Load = scenario.load.model_copy(update={"stages": stages})
-    scaled = scenario.model_copy(update={"load": load_})
+    variants = tuple(_scaled_variant(variant, scale) for variant in scenario.variants)
+    scaled = scenario.model_copy(update={"load": load_, "variants": variants})
     at = Argument(f"--scale {scale * 100:.12g}%")
     if faults := list(checks.size_faults(scaled)):
         raise ScenarioError(tuple(Problem(one.message, at, one.hint) for one in faults))
@@ -172,8 +173,19 @@ def _scaled(scenario: Scenario, scale: float) -> Scenario:
 
 def _scaled_stage(stage: Stage, scale: float) -> Stage:
     """Return *stage* scaled; a population that was not 0 stays at least 1."""
-    # Without the subtraction, 100 units at 7 % become 8: the product is a hair above 7.
-    units_ = None if stage.units is None else math.ceil(stage.units * scale - 1e-6)
-    if stage.units:
-        units_ = max(1, units_ or 0)
+    units_ = None if stage.units is None else _scaled_count(stage.units, scale)
     return stage.model_copy(update={"units": units_, "duration_s": stage.duration_s * scale})
+
+
+def _scaled_variant(variant: Variant, scale: float) -> Variant:
+    """Return *variant* with its pool scaled: it stays as large against the population."""
+    if variant.pool is None:
+        return variant
+    sizes = {name: _scaled_count(size, scale) for name, size in variant.pool}
+    return variant.model_copy(update={"pool": variant.pool.model_copy(update=sizes)})
+
+
+def _scaled_count(count: int, scale: float) -> int:
+    """Return *count* scaled and rounded up; one that was not 0 stays at least 1."""
+    # Without the subtraction, 100 units at 7 % become 8: the product is a hair above 7.
+    return max(1, math.ceil(count * scale - 1e-6)) if count else 0

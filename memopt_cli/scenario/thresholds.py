@@ -23,25 +23,35 @@ class Metric:
     staged: bool = False
     """Whether it can be judged within one stage; the others are figures of the whole run."""
 
+    windowed: tuple[Aggregation, ...] = ()
+    """What can be judged within a window; percentiles are kept by stage, not finer."""
+
     example: str = ""
     """A right expression, for messages."""
 
 
+_ONE: tuple[Aggregation, ...] = ("value",)
 _SPREAD: tuple[Aggregation, ...] = ("p", "max", "min", "avg", "count")
 
 METRICS: dict[str, Metric] = {
     "memory_per_connection": Metric(Dimension.SIZE, example="value<16KiB"),
     "memory_per_unit": Metric(Dimension.SIZE, example="value<16KiB"),
     "memory_fixed": Metric(Dimension.SIZE, example="value<64MiB"),
-    "memory_total": Metric(Dimension.SIZE, staged=True, example="value<2GB"),
+    "memory_total": Metric(Dimension.SIZE, staged=True, windowed=_ONE, example="value<2GB"),
     "memory_retained": Metric(Dimension.SIZE, example="value<8MiB"),
-    "memory_leak_slope": Metric(Dimension.SIZE_RATE, staged=True, example="value<1MB/h"),
-    "memory_leak_per_operation": Metric(Dimension.SIZE, staged=True, example="value<1B"),
+    "memory_leak_slope": Metric(
+        Dimension.SIZE_RATE, staged=True, windowed=_ONE, example="value<1MB/h"
+    ),
+    "memory_leak_per_operation": Metric(
+        Dimension.SIZE, staged=True, windowed=_ONE, example="value<1B"
+    ),
     "pool_reuse_ratio": Metric(Dimension.RATIO, example="value>85%"),
-    "gc_pause": Metric(Dimension.DURATION, _SPREAD, staged=True, example="p(99)<100ms"),
-    "gc_pause_share": Metric(Dimension.RATIO, staged=True, example="value<5%"),
+    "gc_pause": Metric(
+        Dimension.DURATION, _SPREAD, staged=True, windowed=("max", "count"), example="p(99)<100ms"
+    ),
+    "gc_pause_share": Metric(Dimension.RATIO, staged=True, windowed=_ONE, example="value<5%"),
     "operation_latency": Metric(Dimension.DURATION, _SPREAD, staged=True, example="p(99)<1ms"),
-    "operations_per_s": Metric(Dimension.RATE, staged=True, example="value>1000/s"),
+    "operations_per_s": Metric(Dimension.RATE, staged=True, windowed=_ONE, example="value>1000/s"),
 }
 """Every metric by name; sizes are bytes, durations seconds, rates per second."""
 

@@ -105,10 +105,10 @@ class SyntheticSection(Section):
 
 
 class PoolOptions(Section):
-    """How many connection objects a variant keeps ready, and how many it may hold."""
+    """How many connection objects a variant makes beforehand, and how many it keeps idle."""
 
     size: PositiveCount = Field(default=1000, description="Objects made before the first arrival.")
-    max_size: PositiveCount = Field(default=10_000, description="The most objects it may hold.")
+    max_size: PositiveCount = Field(default=10_000, description="The most idle objects it keeps.")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -125,7 +125,9 @@ class PoolOptions(Section):
 class CompactOptions(Section):
     """How a variant packs the state of a connection."""
 
-    compression: Switch = Field(default=False, description="Compress the state of idle units.")
+    compression: Switch = Field(
+        default=False, description="Deflate kept messages where that is smaller."
+    )
 
 
 def _switched(like: str) -> Callable[[object], object]:

@@ -79,7 +79,7 @@ version: 1
 name: units
 workload: synthetic
 load: {stages: [{name: steady, duration: 5s, units: 5}]}
-thresholds: {gc_pause: [p(99.9)<100ms]}
+thresholds: {gc_pause: [max<100ms]}
 """
 
 
@@ -151,7 +151,8 @@ def test_synthetic_key(
 
 def test_threshold_is_taken_apart(plan: Callable[..., Plan]) -> None:
     """An expression has an aggregation, a quantile, an operator and a limit in SI units."""
-    found = plan(SYNTHETIC).scenario.thresholds[0]
+    setting = "thresholds.gc_pause.0=p(99.9)<100ms"
+    found = plan(SYNTHETIC, setting).scenario.thresholds[0]
     assert found.quantile == pytest.approx(0.999)
     assert (found.aggregation, found.operator) == ("p", "<")
     assert found.limit == Quantity(0.1, Dimension.DURATION)

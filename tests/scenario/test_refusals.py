@@ -294,6 +294,14 @@ REFUSALS: dict[str, list[str]] = {
         "1:52: memory_fixed is a figure of the whole run | Remove stage.",
         "1:67: memory_fixed is a figure of the whole run | Remove window.",
     ],
+    "thresholds: {gc_pause: [{threshold: p(99)<1s, window: 5s}]}": [
+        "1:47: p of gc_pause is kept by stage, not by window | "
+        "Judge max or count, or remove window.",
+    ],
+    "thresholds: {operation_latency: [{threshold: max<1s, window: 5s}]}": [
+        "1:54: max of operation_latency is kept by stage, not by window | "
+        "Remove window, or name a stage.",
+    ],
     "thresholds: {memory_total: [{threshold: value<1MB, window: 0s}]}": [
         "1:60: '0s' is no time at all | Write a duration above 0s.",
     ],
