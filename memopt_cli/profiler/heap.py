@@ -9,11 +9,16 @@ heap absorbs it), which is why a small population can be measured at all.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import re
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class _Mallinfo2(ctypes.Structure):
@@ -64,7 +69,14 @@ class HeapReader:
         self._mallinfo2 = getattr(libc, "mallinfo2", None)
         if self._mallinfo2 is not None:
             self._mallinfo2.restype = _Mallinfo2
-        self._page = os.memfd_create("memopt-heap", os.MFD_CLOEXEC)
+        page = os.memfd_create("memopt-heap", os.MFD_CLOEXEC)
+        # A process that was started without an error stream must not get the page as one.
+        self._page = fcntl.fcntl(page, fcntl.F_DUPFD_CLOEXEC, _STDERR + 1)
+        os.close(page)
+
+    def close(self) -> None:
+        """Give back the page."""
+        os.close(self._page)
 
     def read(self) -> HeapReading:
         """Return the heap now; costs 0.2 ms on a small heap and grows with its pools."""
@@ -89,20 +101,34 @@ class HeapReader:
         """
         os.ftruncate(self._page, 0)
         os.lseek(self._page, 0, os.SEEK_SET)
-        sys.stderr.flush()
-        kept = os.dup(_STDERR)
-        try:
-            os.dup2(self._page, _STDERR)
+        if sys.stderr is not None and not sys.stderr.closed:
+            sys.stderr.flush()
+        with _stderr_to(self._page):
             sys._debugmallocstats()  # noqa: SLF001 - CPython's only source of these figures
-        finally:
-            os.dup2(kept, _STDERR)
-            os.close(kept)
         text = os.pread(self._page, 1 << 16, 0)
         found = [_number(pattern, text) for pattern in (_IN_USE, _AVAILABLE, _UNUSED_POOLS)]
         in_use, available, unused = found
         if in_use is None or available is None:
             return None, None
         return in_use, available + (unused or 0)
+
+
+@contextmanager
+def _stderr_to(descriptor: int) -> Iterator[None]:
+    """Point the error stream at *descriptor*, then back, or closed if it was closed."""
+    try:
+        kept = os.dup(_STDERR)
+    except OSError:
+        kept = None
+    try:
+        os.dup2(descriptor, _STDERR)
+        yield
+    finally:
+        if kept is None:
+            os.close(_STDERR)
+        else:
+            os.dup2(kept, _STDERR)
+            os.close(kept)
 
 
 def _number(pattern: re.Pattern[bytes], text: bytes) -> int | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_DEAD_STATES = (b"Z", b"X")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _ROLLUP_FIELDS = {
     b"Rss": "rss_bytes",
@@ -88,9 +90,11 @@ class ProcessReader:
                 hint="Run memopt on Linux.",
             )
         self.pid = pid
-        self._statm = self._open("statm")
-        self._rollup = self._open("smaps_rollup")
-        self._stat = self._open("stat")
+        with ExitStack() as opened:
+            self._statm = self._open("statm", opened)
+            self._rollup = self._open("smaps_rollup", opened)
+            self._stat = self._open("stat", opened)
+            self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -105,13 +109,15 @@ class ProcessReader:
 
     def close(self) -> None:
         """Give back the descriptors."""
-        for descriptor in (self._statm, self._rollup, self._stat):
-            os.close(descriptor)
+        self._opened.close()
 
     def residency(self) -> Residency:
         """Return the page counters, about 2 us at any size."""
         fields = self._read(self._statm, 256).split()
         resident, shared = int(fields[1]), int(fields[2])
+        if not resident:
+            # Dead but not yet waited for: the kernel keeps the entry and shows zeros.
+            raise self._gone()
         return Residency(resident * PAGE_BYTES, (resident - shared) * PAGE_BYTES)
 
     def footprint(self) -> Footprint:
@@ -134,6 +140,8 @@ class ProcessReader:
         """Return CPU time, threads and open descriptors."""
         # The command name may hold spaces and brackets; the fields start after the last one.
         fields = self._read(self._stat, 1024).rpartition(b")")[2].split()
+        if fields[0] in _DEAD_STATES:
+            raise self._gone()
         return Activity(
             cpu_s=(int(fields[11]) + int(fields[12])) / _TICKS_PER_S,
             threads=int(fields[17]),
@@ -146,19 +154,23 @@ class ProcessReader:
         path = f"/proc/{self.pid}/fd"
         try:
             return os.stat(path).st_size or len(os.listdir(path))  # noqa: PTH116, PTH208
-        except FileNotFoundError:
-            raise SubjectDied(f"process {self.pid} is gone") from None
+        except (FileNotFoundError, ProcessLookupError):
+            raise self._gone() from None
+        except PermissionError:
+            raise self._unreadable() from None
 
-    def _open(self, name: str) -> int:
+    def _open(self, name: str, opened: ExitStack) -> int:
         try:
-            return os.open(f"/proc/{self.pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
+            descriptor = os.open(f"/proc/{self.pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, ProcessLookupError):
             raise SubjectDied(f"process {self.pid} does not exist") from None
         except PermissionError:
             raise MeasurementError(
                 f"process {self.pid} belongs to another user",
                 hint="Run memopt as that user, or as root.",
             ) from None
+        opened.callback(os.close, descriptor)
+        return descriptor
 
     def _read(self, descriptor: int, size: int) -> bytes:
         try:
@@ -166,10 +178,16 @@ class ProcessReader:
         except ProcessLookupError:
             text = b""
         except PermissionError:
-            raise MeasurementError(
-                f"process {self.pid} does not let its memory be read",
-                hint="Run memopt as its user, or as root.",
-            ) from None
+            raise self._unreadable() from None
         if not text:
-            raise SubjectDied(f"process {self.pid} is gone")
+            raise self._gone()
         return text
+
+    def _gone(self) -> SubjectDied:
+        return SubjectDied(f"process {self.pid} is gone")
+
+    def _unreadable(self) -> MeasurementError:
+        return MeasurementError(
+            f"process {self.pid} does not let its memory be read",
+            hint="Run memopt as its user, or as root.",
+        )
