@@ -43,5 +43,6 @@ def distribution(histogram: Histogram) -> Distribution:
         max_s=histogram.max_s,
         count=histogram.count,
         total_s=histogram.total_s,
-        points=tuple(points[::step]),
+        # Counted from the end, so that the longest is always among them.
+        points=tuple(points[(len(points) - 1) % step :: step]) if points else (),
     )

@@ -99,7 +99,7 @@ def variant_findings(
         digest=recording.digest,
         transcript=recording.transcript,
         same_work=_same_work(recording, first),
-        memory=memory.per_unit(samples),
+        memory=memory.per_unit(samples, preallocated=recording.preallocated),
         peak_uss_bytes=max((s.uss_bytes for s in samples if s.uss_bytes is not None), default=None),
         peak_rss_bytes=max((s.rss_bytes for s in samples), default=None),
         retained=memory.retained(samples),

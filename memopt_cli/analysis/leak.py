@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from memopt_cli.analysis.results import Estimate, How, Leak, LeakVerdict
 from memopt_cli.analysis.statistics import fit_line
+from memopt_cli.units import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,8 +74,7 @@ def slope(samples: Sequence[Sample], *, clock: str) -> Leak:
     by_operation = _fit(kept, [float(s.operations) for s in kept], How.FITTED)
     over_s = kept[-1].at_s - kept[0].at_s
     level = statistics.median(s.resident_anonymous_bytes for s in kept)
-    verdict = _verdict(by_time, over_s, level)
-    reason = "" if verdict is not LeakVerdict.INCONCLUSIVE else "the interval is too wide to tell"
+    verdict, reason = _verdict(by_time, over_s, level)
     per_unit = _operations_per_unit(kept)
     if verdict is LeakVerdict.LEAK and 0 < per_unit < SETTLED_OPERATIONS:
         verdict = LeakVerdict.INCONCLUSIVE
@@ -95,13 +95,18 @@ def _operations_per_unit(samples: Sequence[Sample]) -> float:
     return (samples[-1].operations - samples[0].operations) / units if units else 0.0
 
 
-def _verdict(slope: Estimate, over_s: float, level: float) -> LeakVerdict:
+def _verdict(slope: Estimate, over_s: float, level: float) -> tuple[LeakVerdict, str]:
+    """Return the verdict, and why it is inconclusive."""
+    harmless = slope.high * over_s < max(HARMLESS_BYTES, HARMLESS_SHARE * level)
     if slope.low > 0 and slope.value * over_s > SMALLEST_GROWTH_BYTES:
-        harmless = slope.high * over_s < max(HARMLESS_BYTES, HARMLESS_SHARE * level)
-        return LeakVerdict.INCONCLUSIVE if harmless else LeakVerdict.LEAK
-    if slope.high * over_s < max(HARMLESS_BYTES, HARMLESS_SHARE * level):
-        return LeakVerdict.NO_LEAK
-    return LeakVerdict.INCONCLUSIVE
+        if harmless:
+            grown = format_size(slope.value * over_s)
+            reason = f"it grew by only {grown} while it was watched: lengthen the steady stage"
+            return LeakVerdict.INCONCLUSIVE, reason
+        return LeakVerdict.LEAK, ""
+    if harmless:
+        return LeakVerdict.NO_LEAK, ""
+    return LeakVerdict.INCONCLUSIVE, "the interval is too wide to tell"
 
 
 def _fit(samples: Sequence[Sample], xs: Sequence[float], how: How) -> Estimate | None:

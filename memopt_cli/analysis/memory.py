@@ -36,21 +36,23 @@ _SMALLEST_GROWTH_BYTES = 1024**2
 """Less growth than this is a matter of single arenas and pages."""
 
 
-def per_unit(samples: Sequence[Sample]) -> MemoryPerUnit:
+def per_unit(samples: Sequence[Sample], *, preallocated: int = 0) -> MemoryPerUnit:
     """
     Return memory per unit, from samples in the order in which they were taken.
 
     The kernel's anonymous memory is taken where it can be trusted, else the
     heap in use that the subject counts itself; the other one is the cross-check.
+
+    Args:
+        samples: Of one variant.
+        preallocated: Units that were made before the first arrived. Up to so many a
+            further unit costs nothing, so plateaus with no more are not fitted.
     """
-    plateaus = growth_plateaus(samples)
+    plateaus = [one for one in growth_plateaus(samples) if one.units > preallocated]
     outside = _fit(plateaus, ANONYMOUS)
     inside = _fit(plateaus, HEAP)
     if len(plateaus) < 3:  # noqa: PLR2004 - a line with an interval needs three points
-        reason = (
-            f"{len(plateaus)} plateaus with units were measured, a line needs 3: "
-            "give a growing stage more `plateaus`"
-        )
+        reason = f"{len(plateaus)} plateaus were measured, a line needs 3: {_remedy(preallocated)}"
         return MemoryPerUnit(None, None, None, ANONYMOUS, None, (), reason)
     basis, reason = _basis(plateaus)
     chosen, other = (outside, inside) if basis == ANONYMOUS else (inside, outside)
@@ -68,17 +70,30 @@ def per_unit(samples: Sequence[Sample]) -> MemoryPerUnit:
     )
 
 
+def _remedy(preallocated: int) -> str:
+    if not preallocated:
+        return "give a growing stage more `plateaus`"
+    return (
+        f"those with no more units than the {preallocated:,} that the pool made beforehand do not "
+        "count, so give the pool a smaller `size`, or a growing stage more `plateaus`"
+    )
+
+
 def growth_plateaus(samples: Sequence[Sample]) -> list[Sample]:
-    """Return the plateaus of the first growth: each with more units than any sample before."""
+    """Return the plateaus of the first growth: each with more units than the one before."""
     found: list[Sample] = []
     peak = 0
     for sample in samples:
-        if sample.is_plateau and sample.units > peak:
+        if sample.is_plateau and sample.units >= peak and sample.units > _units(found):
             found.append(sample)
         elif sample.units < peak and found:
             break
         peak = max(peak, sample.units)
     return found
+
+
+def _units(plateaus: Sequence[Sample]) -> int:
+    return plateaus[-1].units if plateaus else 0
 
 
 def retained(samples: Sequence[Sample]) -> Estimate | None:
@@ -144,9 +159,10 @@ def _loaded(
         for point in samples
         if point.is_plateau and point.at_s > peak.at_s and point.units == peak.units
     ]
-    if not held:
+    points = _points(held, series)
+    if not points:
         return None
-    units, size = _points(held[-1:], series)[0]
+    units, size = points[-1]
     return Estimate(
         (size - fixed.value) / units,
         (size - fixed.high) / units,

@@ -123,6 +123,9 @@ class VariantRecording:
     latency: Mapping[int, Histogram]
     """Operation latency by stage index."""
 
+    preallocated: int = 0
+    """Units that the variant's pool made before the first arrived."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recording:

@@ -197,8 +197,8 @@ def _rate(part: _Part) -> Observed:
 
 def _pause_share(part: _Part) -> Observed:
     busy_s = _busy_s(part.samples)
-    if not part.recording.recorder_installed:
-        return None, _NO_RECORDER
+    if (reason := _incomplete(part.recording)) is not None:
+        return None, reason
     if not busy_s:
         return None, "the subject had nothing to do"
     return _exactly(sum(sample.gc_pause_s for sample in part.samples[1:]) / busy_s), ""
@@ -206,14 +206,21 @@ def _pause_share(part: _Part) -> Observed:
 
 def _pauses(part: _Part) -> Observed:
     recording = part.recording
-    if not recording.recorder_installed:
-        return None, _NO_RECORDER
+    if (reason := _incomplete(recording)) is not None:
+        return None, reason
     if part.threshold.window_s is not None:
         return _recent_pauses(part)
-    if recording.pauses_lost:
-        return None, f"{recording.pauses_lost:,} pauses were overwritten before they were read"
     kept = (found for key, found in recording.pauses.items() if part.stage in {None, key[0]})
     return _aggregate(part.threshold, merged(kept)), ""
+
+
+def _incomplete(recording: VariantRecording) -> str | None:
+    """Return why the pauses that were recorded are not all, or `None`."""
+    if not recording.recorder_installed:
+        return "no recorder worked inside the subject"
+    if recording.pauses_lost:
+        return f"{recording.pauses_lost:,} pauses were overwritten before they were read"
+    return None
 
 
 def _recent_pauses(part: _Part) -> Observed:
@@ -249,8 +256,6 @@ def _aggregate(threshold: Threshold, histogram: Histogram) -> Estimate | None:
 def _exactly(value: float | None) -> Estimate | None:
     return None if value is None else Estimate.exact(value)
 
-
-_NO_RECORDER = "no recorder worked inside the subject"
 
 _OBSERVERS: dict[str, Callable[[_Part], Observed]] = {
     "memory_per_connection": _per_unit,

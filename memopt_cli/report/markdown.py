@@ -68,7 +68,12 @@ def markdown(run: RunFindings, pictures: Sequence[Picture] = ()) -> str:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(map(_in_cell, line))} |" for line in lines)
+
+
+def _in_cell(text: str) -> str:
+    """Return *text* as it must be written not to end its cell."""
+    return " ".join(text.split("\n")).replace("|", "\\|")
 
 
 def _failures(run: RunFindings) -> list[str]:
@@ -154,7 +159,7 @@ def _figures(unit: str) -> list[tuple[str, Callable[[VariantFindings], str]]]:
         ("pool reuse", lambda v: wording.ratio((v.pool or {}).get("reuse_ratio"))),
         ("GC pauses: p50, p99, max; share", pauses),
         ("latency: p50, p99, max", _latency),
-        ("operations", lambda v: format_count(v.operations)),
+        ("operations", _operations),
         ("operations per second of work", _rate),
     ]
 
@@ -168,6 +173,10 @@ def _latency(variant: VariantFindings) -> str:
     found = variant.operation_latency
     quantiles = [None if each is None else each.value for each in (found.p50_s, found.p99_s)]
     return ", ".join(wording.seconds(value) for value in (*quantiles, found.max_s))
+
+
+def _operations(variant: VariantFindings) -> str:
+    return format_count(variant.operations) if variant.sampling.samples else wording.NOT_MEASURED
 
 
 def _rate(variant: VariantFindings) -> str:
@@ -202,9 +211,11 @@ def _change(before: Estimate | None, after: Estimate | None, variant: VariantFin
         return "not comparable: it did other work"
     if before is None or after is None:
         return wording.NOT_MEASURED
+    if before.overlaps(after):
+        return "no difference shown"
     change = compare(before, after)
     if change.factor is None or change.factor_low is None or change.factor_high is None:
-        return "no difference shown"
+        return f"{'less' if after.value < before.value else 'more'}, not above zero in both"
     low, high = f"{change.factor_low:.3g}", f"{change.factor_high:.3g}"
     return f"{change.factor:.3g}" + (f" ({low} to {high})" if low != high else "")
 
@@ -284,6 +295,7 @@ def _method(run: RunFindings) -> list[str]:
 
 def _method_row(variant: VariantFindings) -> list[str]:
     cost, memory = variant.sampling, variant.memory
+    times = (variant.cpu_s, variant.wall_s, variant.simulated_s)
     return [
         variant.label,
         memory.basis.replace("_", " "),
@@ -291,9 +303,7 @@ def _method_row(variant: VariantFindings) -> list[str]:
         str(len(memory.points)),
         format_count(cost.samples),
         f"{wording.seconds(cost.p50_s)} ({wording.seconds(cost.exact_p50_s)})",
-        format_duration(variant.cpu_s),
-        format_duration(variant.wall_s),
-        format_duration(variant.simulated_s),
+        *(wording.seconds(time_s if cost.samples else None) for time_s in times),
     ]
 
 

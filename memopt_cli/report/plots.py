@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from memopt_cli.analysis.recording import Recording, StageSpan, VariantRecording
-    from memopt_cli.analysis.results import Distribution, RunFindings, VariantFindings
+    from memopt_cli.analysis.results import Distribution, Estimate, RunFindings, VariantFindings
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 """Colours that stay apart for colour-blind readers (M. Okabe and K. Ito, 2008)."""
@@ -69,7 +69,8 @@ def memory_over_time(run: RunFindings, recording: Recording) -> Figure | None:
         memory.plot(times, sizes, STYLES[number % 4], color=_colour(number), label=variant.name)
         paused = [(s.at_s, s.gc_pause_max_s / MILLISECOND) for s in variant.samples if s.gc_pauses]
         if paused:
-            pauses.plot(*zip(*paused, strict=True), MARKERS[number], color=_colour(number), ms=3)
+            marker = MARKERS[number % len(MARKERS)]
+            pauses.plot(*zip(*paused, strict=True), marker, color=_colour(number), ms=3)
     _mark_stages(memory, max(shown, key=lambda variant: len(variant.stages)).stages)
     memory.set(ylabel="anonymous memory [MiB]", ylim=(0, None))
     pauses.set_yscale("symlog", linthresh=0.1)
@@ -87,7 +88,7 @@ def memory_per_unit(run: RunFindings) -> Figure | None:
 
     Both axes are logarithmic, so that parallel lines differ by a factor.
     """
-    fitted = [v for v in run.variants if v.memory.per_unit and v.memory.fixed and v.memory.points]
+    fitted = [v for v in run.variants if _is_drawable(v.memory.per_unit) and v.memory.points]
     if not fitted:
         return None
     figure = _figure(8, 4.6)
@@ -105,7 +106,7 @@ def memory_per_unit(run: RunFindings) -> Figure | None:
 
 def matrix(run: RunFindings) -> Figure | None:
     """Return memory per unit against the size of the population, one line per variant."""
-    fitted = [v for v in run.variants if v.cell and v.memory.per_unit]
+    fitted = [v for v in run.variants if v.cell and _is_drawable(v.memory.per_unit)]
     names = list(dict.fromkeys(variant.name for variant in fitted))
     if len({variant.units_peak for variant in fitted}) < 2:  # noqa: PLR2004
         return None
@@ -165,6 +166,11 @@ def _picture(name: str, figure: Figure) -> Picture:
     return Picture(name, "; ".join(title for title in titles if title), buffer.getvalue())
 
 
+def _is_drawable(found: Estimate | None) -> bool:
+    """Return whether a figure has a place on a logarithmic axis; the tables show the others."""
+    return found is not None and found.value > 0
+
+
 def _colour(number: int) -> str:
     return OKABE_ITO[number % len(OKABE_ITO)]
 
@@ -172,7 +178,7 @@ def _colour(number: int) -> str:
 def _finish(axes: Axes, title: str, *, legend: bool = True) -> None:
     axes.set_title(title, loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
-    if legend:
+    if legend and axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=8)
 
 
@@ -240,7 +246,8 @@ def _points_and_line(axes: Axes, variant: VariantFindings, number: int, *, last:
     label = f"{variant.name}: {format_size(slope)} per {wording.singular(variant.unit)}"
     axes.plot(units, [slope * count for count in units], STYLES[number % 4], color=_colour(number))
     axes.plot(
-        *zip(*above, strict=True),
+        [count for count, _ in above],
+        [size for _, size in above],
         MARKERS[number % len(MARKERS)],
         color=_colour(number),
         ms=4,
@@ -298,7 +305,7 @@ def _matrix_title(fitted: Sequence[VariantFindings], names: Sequence[str]) -> st
     spreads = []
     for name in names:
         values = [v.memory.per_unit.value for v in fitted if v.name == name and v.memory.per_unit]
-        spreads.append(max(values) / min(values) if min(values) > 0 else float("inf"))
+        spreads.append(max(values) / min(values))
     sizes = sorted({variant.units_peak for variant in fitted})
     return (
         f"Memory per {unit} differs by a factor of at most {max(spreads):.3g} "

@@ -37,7 +37,7 @@ TABLES = f"""
 CREATE TABLE run (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE variants (
   id INTEGER PRIMARY KEY, cell TEXT, name TEXT, unit TEXT, has_pool INTEGER,
-  outcome TEXT, failure TEXT, digest TEXT, transcript TEXT, pool TEXT,
+  preallocated INTEGER,  outcome TEXT, failure TEXT, digest TEXT, transcript TEXT, pool TEXT,
   pauses_lost INTEGER, recorder_installed INTEGER);
 CREATE TABLE stages (
   variant INTEGER, number INTEGER, name TEXT, starts_s REAL, ends_s REAL, units INTEGER,

@@ -75,14 +75,15 @@ def _started_at(directory: Path) -> str:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    # A live run's log lies beside the file; only without one may it be read as immutable,
-    # which is what makes runs on read-only media readable.
-    base = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    # As a quoted URI: a folder's name may hold what a URI gives a meaning to, like # and %.
+    base = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
     base.row_factory = sqlite3.Row
     return base
 
 
 def _recording(base: sqlite3.Connection, directory: Path) -> Recording:
+    # One moment of a run that goes on: without it, samples of a stage that is not read yet.
+    base.execute("BEGIN")
     run: dict[str, Any] = {
         row["name"]: json.loads(row["value"]) for row in base.execute("SELECT * FROM run")
     }
@@ -134,6 +135,7 @@ def _variant(base: sqlite3.Connection, row: sqlite3.Row) -> VariantRecording:
         pauses_lost=row["pauses_lost"],
         recorder_installed=bool(row["recorder_installed"]),
         latency=latency,
+        preallocated=row["preallocated"],
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
 from memopt_cli.analysis.recording import Outcome
@@ -43,11 +43,7 @@ class RunWriter:
                     f"{directory} holds a run already",
                     hint="Give another folder with --out, or remove this one.",
                 )
-            self._base = sqlite3.connect(directory / layout.SAMPLES, isolation_level=None)
-            self._base.execute("PRAGMA journal_mode=WAL")
-            self._base.execute("PRAGMA synchronous=NORMAL")
-            self._base.execute("PRAGMA wal_autocheckpoint=60")
-            self._base.executescript(layout.TABLES)
+            self._base = _created(directory / layout.SAMPLES)
 
     def __enter__(self) -> Self:
         return self
@@ -84,13 +80,20 @@ class RunWriter:
             (self.directory / layout.SCENARIO).write_text(scenario, encoding="utf-8")
 
     def begin_variant(
-        self, cell: Mapping[str, str], name: str, *, unit: str, has_pool: bool
+        self,
+        cell: Mapping[str, str],
+        name: str,
+        *,
+        unit: str,
+        has_pool: bool,
+        preallocated: int = 0,
     ) -> int:
         """Return the number of a new variant of the run."""
+        row = (json.dumps(dict(cell)), name, unit, has_pool, preallocated, Outcome.RUNNING)
         with _refusals(self.directory):
             cursor = self._base.execute(
-                "INSERT INTO variants VALUES (NULL, ?, ?, ?, ?, ?, '', '', '', 'null', 0, 0)",
-                (json.dumps(dict(cell)), name, unit, has_pool, Outcome.RUNNING),
+                "INSERT INTO variants VALUES (NULL, ?, ?, ?, ?, ?, ?, '', '', '', 'null', 0, 0)",
+                row,
             )
         if cursor.lastrowid is None:
             raise AssertionError("an insert into a table with row ids always has one")
@@ -150,15 +153,18 @@ class RunWriter:
         try:
             with _refusals(self.directory):
                 self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                self._base.execute("PRAGMA journal_mode=DELETE")
+                with suppress(sqlite3.OperationalError):
+                    # Refused while somebody reads; the run is whole, its log stays beside it.
+                    self._base.execute("PRAGMA journal_mode=DELETE")
         finally:
             self._base.close()
 
     def _set(self, **values: object) -> None:
         with _refusals(self.directory):
-            self._base.executemany(
-                "INSERT OR REPLACE INTO run VALUES (?, ?)",
-                [(name, json.dumps(value)) for name, value in values.items()],
+            # In one statement, so that a kill leaves all of it or nothing.
+            self._base.execute(
+                f"INSERT OR REPLACE INTO run VALUES {', '.join(['(?, ?)'] * len(values))}",  # noqa: S608
+                [each for name, value in values.items() for each in (name, json.dumps(value))],
             )
 
     def _update(self, variant: int, **values: object) -> None:
@@ -177,6 +183,19 @@ class RunWriter:
                 "INSERT OR REPLACE INTO histograms VALUES (?, ?, ?, ?, ?)",
                 (variant, stage, kind, generation, histogram.to_bytes()),
             )
+
+
+def _created(path: Path) -> sqlite3.Connection:
+    base = sqlite3.connect(path, isolation_level=None)
+    try:
+        base.execute("PRAGMA journal_mode=WAL")
+        base.execute("PRAGMA synchronous=NORMAL")
+        base.execute("PRAGMA wal_autocheckpoint=60")
+        base.executescript(layout.TABLES)
+    except sqlite3.Error:
+        base.close()
+        raise
+    return base
 
 
 @contextmanager

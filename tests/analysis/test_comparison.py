@@ -1,0 +1,68 @@
+"""A difference is one only where the intervals do not meet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memopt_cli.analysis.comparison import Change, compare
+from tests.making import estimate
+
+if TYPE_CHECKING:
+    from memopt_cli.analysis.results import Estimate
+
+HALF = st.floats(0, 40)
+VALUE = st.floats(50, 1000)
+
+
+def test_the_factor_has_an_interval() -> None:
+    """4,000 +- 400 against 1,000 +- 200: between three and five and a half times smaller."""
+    before, after = estimate(4000, 400), estimate(1000, 200)
+
+    assert compare(before, after) == Change(before, after, 4.0, 3600 / 1200, 4400 / 800)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (estimate(100, 10), estimate(95, 10)),
+        (estimate(100, 10), estimate(80, 10)),
+        (estimate(100, 50), estimate(120, 1)),
+        (estimate(100), estimate(100)),
+    ],
+    ids=["overlap", "touch", "one inside the other", "equal"],
+)
+def test_intervals_that_meet_give_no_factor(before: Estimate, after: Estimate) -> None:
+    """Nothing is claimed where both could be the same."""
+    assert compare(before, after) == Change(before, after, None, None, None)
+
+
+def test_what_grew_has_a_factor_below_one() -> None:
+    """A change for the worse is shown as well."""
+    assert compare(estimate(100), estimate(400)).factor == 0.25
+
+
+@pytest.mark.parametrize("after", [estimate(0), estimate(-50, 5), estimate(10, 20)])
+def test_a_value_that_may_not_be_positive_gives_no_factor(after: Estimate) -> None:
+    """Nothing is so many times smaller than zero."""
+    assert compare(estimate(1000, 10), after).factor is None
+
+
+@given(before=st.tuples(VALUE, HALF), after=st.tuples(VALUE, HALF))
+def test_swapping_inverts_the_factor(
+    before: tuple[float, float], after: tuple[float, float]
+) -> None:
+    """There and back is one, and the interval holds the factor."""
+    there = compare(estimate(*before), estimate(*after))
+    back = compare(estimate(*after), estimate(*before))
+
+    if there.factor is None or there.factor_low is None or there.factor_high is None:
+        assert back.factor is None
+        return
+    assert back.factor == pytest.approx(1 / there.factor)
+    assert there.factor_low <= there.factor * (1 + 1e-12)
+    assert there.factor <= there.factor_high * (1 + 1e-12)
+    assert not there.factor_low <= 1 <= there.factor_high
