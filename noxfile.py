@@ -76,10 +76,10 @@ def wheel(session: nox.Session) -> None:
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Measure memopt itself; name files after ``--`` to run only those."""
-    names = session.posargs or sorted(map(str, Path("tests/benchmarks").glob("bench_*.py")))
-    for name in names:
-        session.run(sys.executable, name, external=True)
+    """Measure memopt itself; name modules after ``--`` to run only those."""
+    found = sorted(path.stem for path in Path("tests/benchmarks").glob("bench_*.py"))
+    for name in session.posargs or found:
+        session.run(sys.executable, "-m", f"tests.benchmarks.{name}", external=True)
 
 
 @nox.session

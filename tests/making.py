@@ -282,6 +282,7 @@ def run(*variants: VariantFindings, **changes: Any) -> RunFindings:
     """Return a finished run that passed."""
     values: dict[str, Any] = {
         "scenario": "small",
+        "tags": {"kind": "scale"},
         "description": "A thousand connections.",
         "started_at": "2026-01-31T12:00:00Z",
         "outcome": Outcome.FINISHED,

@@ -49,9 +49,8 @@ def test_two_commands_and_each_alone_is_enough() -> None:
 def test_the_exit_codes_are_the_ones_there_are() -> None:
     """The table of exit codes and the code agree."""
     table = README.split("## Exit codes")[1].split("## ")[0]
-    found = {
-        int(code) for row in re.findall(r"^\| ([\d, ]+) \|", table, re.M) for code in row.split(",")
-    }
+    rows = re.findall(r"^\| ([\d, ]+) \|", table, re.MULTILINE)
+    found = {int(code) for row in rows for code in row.split(",")}
 
     assert {int(code) for code in ExitCode} == found
 

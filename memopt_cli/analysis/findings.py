@@ -49,12 +49,15 @@ def judge(recording: Recording, scenario: Scenario) -> RunFindings:
     )
     results = (
         *thresholds.same_work(variants),
+        *thresholds.on_schedule(variants, clock=recording.clock),
+        *thresholds.leaks(variants, scenario),
         *_judged(recording, scenario, variants),
     )
     verdict = _verdict(recording, results)
     return RunFindings(
         scenario=scenario.name,
         description=scenario.description,
+        tags=scenario.tags,
         started_at=recording.started_at,
         outcome=recording.outcome,
         reason=recording.reason,

@@ -207,6 +207,7 @@ class RunFindings:
 
     scenario: str
     description: str
+    tags: Mapping[str, str]
     started_at: str
     outcome: Outcome
     reason: str

@@ -9,11 +9,11 @@ beyond it is inconclusive; a figure that was not measured is inconclusive.
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from memopt_cli.analysis import durations, leak
-from memopt_cli.analysis.results import Estimate, ThresholdResult, Verdict
+from memopt_cli.analysis.results import Estimate, LeakVerdict, ThresholdResult, Verdict
 from memopt_cli.profiler.histogram import merged
 from memopt_cli.units import Dimension
 
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from memopt_cli.analysis.recording import Sample, VariantRecording
     from memopt_cli.analysis.results import Leak, VariantFindings
     from memopt_cli.profiler.histogram import Histogram
-    from memopt_cli.scenario.model import Threshold
+    from memopt_cli.scenario.model import Scenario, Threshold
+
+LATEST = 0.1
+"""A load on the wall clock that takes longer by more than this is not the one asked for."""
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -285,15 +288,69 @@ def same_work(findings: Sequence[VariantFindings]) -> list[ThresholdResult]:
 
 
 def _same_work(variant: VariantFindings) -> ThresholdResult:
+    verdict = Verdict.PASSED if variant.same_work else Verdict.CROSSED
+    reason = "" if variant.same_work else "its units remember something else than the first's"
+    result = _implied(variant, "same_work", "digest==first", verdict, reason)
+    return replace(result, observed=Estimate.exact(float(bool(variant.same_work))))
+
+
+def on_schedule(findings: Sequence[VariantFindings], *, clock: str) -> list[ThresholdResult]:
+    """
+    Return, for the wall clock, whether each variant kept up with its load.
+
+    One that did not had a lower rate than the scenario asks for, so no figure of
+    it is of that load: inconclusive.
+    """
+    if clock != "wall":
+        return []
+    return [
+        _implied(
+            variant,
+            "on_schedule",
+            "lateness<=10%",
+            Verdict.INCONCLUSIVE if late > LATEST else Verdict.PASSED,
+            f"its load took {late:.0%} longer than written" if late > LATEST else "",
+        )
+        for variant in findings
+        if variant.simulated_s
+        for late in [variant.wall_s / variant.simulated_s - 1]
+    ]
+
+
+def leaks(findings: Sequence[VariantFindings], scenario: Scenario) -> list[ThresholdResult]:
+    """
+    Return a crossed check for each leak that the scenario does not judge by a threshold.
+
+    The first of several variants is there to be compared with, and is not judged.
+    """
+    if any(one.metric.startswith("memory_leak") for one in scenario.thresholds):
+        return []
+    names = [variant.name for variant in scenario.variants]
+    reference = names[0] if len(names) > 1 else None
+    return [
+        replace(
+            _implied(variant, "memory_leak_slope", "no leak", Verdict.CROSSED, "it leaks"),
+            observed=variant.leak.slope_bytes_per_s,
+            dimension=Dimension.SIZE_RATE,
+        )
+        for variant in findings
+        if variant.leak.verdict is LeakVerdict.LEAK and variant.name != reference
+    ]
+
+
+def _implied(
+    variant: VariantFindings, metric: str, expression: str, verdict: Verdict, reason: str
+) -> ThresholdResult:
+    """Return the result of a check that no scenario has to ask for."""
     return ThresholdResult(
-        metric="same_work",
-        expression="digest==first",
+        metric=metric,
+        expression=expression,
         stage=None,
         window_s=None,
         cell=variant.cell,
         variant=variant.name,
-        observed=Estimate.exact(float(bool(variant.same_work))),
+        observed=None,
         dimension=Dimension.NUMBER,
-        verdict=Verdict.PASSED if variant.same_work else Verdict.CROSSED,
-        reason="" if variant.same_work else "its units remember something else than the first's",
+        verdict=verdict,
+        reason=reason,
     )

@@ -28,6 +28,7 @@ def document(run: RunFindings) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "scenario": run.scenario,
+        "tags": dict(run.tags),
         "verdict": run.verdict,
         "exit_code": int(run.exit_code),
         "outcome": run.outcome,
@@ -46,6 +47,7 @@ def document(run: RunFindings) -> dict[str, Any]:
 
 def _variant(variant: VariantFindings) -> dict[str, Any]:
     memory = variant.memory
+    measured = bool(variant.sampling.samples)
     return {
         "name": variant.name,
         "cell": dict(variant.cell),
@@ -70,11 +72,11 @@ def _variant(variant: VariantFindings) -> dict[str, Any]:
         "leak": _leak(variant.leak),
         "gc_pause_s": _pauses(variant),
         "operation_latency_s": _distribution(variant.operation_latency),
-        "operations": variant.operations,
+        "operations": variant.operations if measured else None,
         "operations_per_s": variant.operations_per_s,
-        "busy_s": variant.busy_s,
-        "cpu_s": variant.cpu_s,
-        "wall_s": variant.wall_s,
+        "busy_s": variant.busy_s if measured else None,
+        "cpu_s": variant.cpu_s if measured else None,
+        "wall_s": variant.wall_s if measured else None,
         "pool": None if variant.pool is None else dict(variant.pool),
         "fidelity": None,
         "sampling": {

@@ -315,6 +315,7 @@ def _divided(variant: VariantFindings) -> str:
 
 def _environment(run: RunFindings) -> list[str]:
     values = {"started": run.started_at, "wall time": format_duration(run.wall_s)}
+    values |= {f"tag {name}": text for name, text in run.tags.items()}
     for name, value in run.environment.items():
         title = name.removesuffix("_bytes").replace("_", " ")
         shown = format_size(float(value)) if name.endswith("_bytes") else str(value)

@@ -86,11 +86,11 @@ _VARIANT = _object(
             nullable=True,
         ),
         "operation_latency_s": _object(_DURATIONS),
-        "operations": _COUNT,
+        "operations": {"type": ["integer", "null"], "minimum": 0},
         "operations_per_s": _MAYBE_NUMBER,
-        "busy_s": _NUMBER,
-        "cpu_s": _NUMBER,
-        "wall_s": _NUMBER,
+        "busy_s": _MAYBE_NUMBER,
+        "cpu_s": _MAYBE_NUMBER,
+        "wall_s": _MAYBE_NUMBER,
         "pool": {"type": ["object", "null"], "additionalProperties": _MAYBE_NUMBER},
         "fidelity": {"type": "null"},
         "sampling": _object(
@@ -139,6 +139,7 @@ def json_schema() -> dict[str, Any]:
             {
                 "schema_version": {"const": 1},
                 "scenario": _TEXT,
+                "tags": {"type": "object", "additionalProperties": _TEXT},
                 "verdict": _VERDICT,
                 "exit_code": _COUNT,
                 "outcome": _OUTCOME,

@@ -14,8 +14,6 @@ NOT_MEASURED = "not measured"
 
 MARKS = {Verdict.PASSED: "passed", Verdict.CROSSED: "CROSSED", Verdict.INCONCLUSIVE: "inconclusive"}
 
-METRIC_NAMES = {"same_work": "same work as the first variant"}
-
 
 def singular(unit: str) -> str:
     """
@@ -68,6 +66,8 @@ def observed(result: ThresholdResult) -> str:
     if result.metric == "same_work":
         equal = result.observed is not None and result.observed.value
         return "equal digests" if equal else "different digests"
+    if result.metric == "on_schedule":
+        return "on time" if result.verdict is Verdict.PASSED else "late"
     return estimate(result.observed, result.dimension)
 
 

@@ -68,10 +68,12 @@ def newest(reports: Path) -> Path:
 
 def _started_at(directory: Path) -> str:
     try:
-        return read(directory).started_at
-    except StoreError:
+        with closing(_open(directory / layout.SAMPLES)) as base:
+            row = base.execute("SELECT value FROM run WHERE name = 'started_at'").fetchone()
+    except sqlite3.DatabaseError:
         # A damaged run must not hide the others; named directly, it is reported.
         return ""
+    return "" if row is None else str(json.loads(row["value"]))
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -9,7 +9,7 @@ import pytest
 
 from memopt_cli.analysis import thresholds
 from memopt_cli.analysis.findings import variant_findings
-from memopt_cli.analysis.results import Estimate, How, MemoryPerUnit, Verdict
+from memopt_cli.analysis.results import Estimate, How, LeakVerdict, MemoryPerUnit, Verdict
 from memopt_cli.scenario.thresholds import METRICS
 from tests.making import (
     BASELINE,
@@ -387,3 +387,36 @@ def test_other_work_is_crossed(
     assert expected == [
         (one.verdict, one.observed.value if one.observed else None, one.reason) for one in results
     ]
+
+
+@pytest.mark.parametrize(
+    ("clock", "wall_s", "expected"),
+    [
+        ("wall", 65.9, [Verdict.PASSED]),
+        ("wall", 66.1, [Verdict.INCONCLUSIVE]),
+        ("virtual", 600.0, []),
+    ],
+)
+def test_a_load_that_came_late_is_inconclusive(
+    clock: str, wall_s: float, expected: list[Verdict]
+) -> None:
+    """On the wall clock, a minute of load may take 66 s and no more."""
+    results = thresholds.on_schedule([found(wall_s=wall_s, simulated_s=60.0)], clock=clock)
+
+    assert expected == [result.verdict for result in results]
+
+
+def test_a_leak_is_crossed_without_a_threshold() -> None:
+    """A leak fails the run, unless the variant is the reference or a threshold judges growth."""
+    slope = Estimate(10.0, 9.0, 11.0, How.FITTED)
+    leaking = replace(found().leak, verdict=LeakVerdict.LEAK, slope_bytes_per_s=slope)
+    variants = [found(name="baseline", leak=leaking), found(leak=leaking)]
+    judging = {"memory_leak_slope": ["value<1GB/h"]}
+
+    crossed = thresholds.leaks(variants, scenario(None, "baseline", "optimized"))
+
+    assert [("optimized", Verdict.CROSSED, slope)] == [
+        (result.variant, result.verdict, result.observed) for result in crossed
+    ]
+    assert [] == thresholds.leaks(variants, scenario(judging, "baseline", "optimized"))
+    assert [] == thresholds.leaks([found()], scenario(None, "optimized"))

@@ -7,9 +7,9 @@ memory at the same plateaus; only one is sampled in between.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memopt_cli.engine import events
 from memopt_cli.engine.clock import SystemClock
@@ -18,12 +18,7 @@ from memopt_cli.engine.simulate import simulate
 from memopt_cli.engine.stopping import StopRequest
 from memopt_cli.scenario import catalogue, loading
 from memopt_cli.units import format_duration
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from typing import TYPE_CHECKING
-
-from pairs import ratio
+from tests.benchmarks.pairs import ratio
 
 if TYPE_CHECKING:
     from memopt_cli.analysis.recording import Sample

@@ -5,11 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from pairs import ratio
+from tests.benchmarks.pairs import ratio
 
 PAIRS = 20
 
