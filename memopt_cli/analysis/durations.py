@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from memopt_cli.profiler.histogram import Histogram
 
 _Z = 1.96
+_TAIL = 0.025
+"""Probability that all durations lie below the quantile, above which there is no upper end."""
+
 _PLOTTED_POINTS = 400
 
 
@@ -20,7 +23,9 @@ def quantile(histogram: Histogram, share: float) -> Estimate | None:
 
     The interval is between order statistics, by the normal approximation to the
     binomial count of durations below the quantile (W. J. Conover, 1971); it assumes
-    nothing of the durations' distribution but that they are independent.
+    nothing of the durations' distribution but that they are independent. With so few
+    durations that the longest may well lie below the quantile, there is no upper end:
+    it is infinite.
     """
     value = histogram.quantile_s(share)
     if value is None:
@@ -30,7 +35,8 @@ def quantile(histogram: Histogram, share: float) -> Estimate | None:
     high = histogram.quantile_s(min(1.0, share + reach))
     if low is None or high is None:
         raise AssertionError("a histogram with durations has all quantiles")
-    return Estimate(value, low, high, How.MEASURED)
+    bounded = share**histogram.count <= _TAIL
+    return Estimate(value, low, high if bounded else math.inf, How.MEASURED)
 
 
 def distribution(histogram: Histogram) -> Distribution:

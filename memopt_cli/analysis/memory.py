@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from memopt_cli.analysis.results import Estimate, How, MemoryPerUnit
 from memopt_cli.analysis.statistics import fit_line
+from memopt_cli.units import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +55,13 @@ def per_unit(samples: Sequence[Sample], *, preallocated: int = 0) -> MemoryPerUn
     if len(plateaus) < 3:  # noqa: PLR2004 - a line with an interval needs three points
         reason = f"{len(plateaus)} plateaus were measured, a line needs 3: {_remedy(preallocated)}"
         return MemoryPerUnit(None, None, None, ANONYMOUS, None, (), reason)
+    if not _visible(plateaus):
+        seen = format_size(_SMALLEST_GROWTH_BYTES)
+        reason = (
+            f"the plateaus differ by less than {seen}, which free heap can hide, and the subject "
+            "does not count its heap: use more units"
+        )
+        return MemoryPerUnit(None, None, None, ANONYMOUS, None, (), reason)
     basis, reason = _basis(plateaus)
     chosen, other = (outside, inside) if basis == ANONYMOUS else (inside, outside)
     if chosen is None:
@@ -68,6 +76,14 @@ def per_unit(samples: Sequence[Sample], *, preallocated: int = 0) -> MemoryPerUn
         points=tuple(_points(plateaus, basis)),
         reason=reason,
     )
+
+
+def _visible(plateaus: Sequence[Sample]) -> bool:
+    """Return whether the growth can be seen: counted from inside, or large enough outside."""
+    if len(_points(plateaus, HEAP)) == len(plateaus):
+        return True
+    seen = _points(plateaus, ANONYMOUS)
+    return bool(seen) and seen[-1][1] - seen[0][1] >= _SMALLEST_GROWTH_BYTES
 
 
 def _remedy(preallocated: int) -> str:

@@ -43,7 +43,11 @@ class LeakVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure with its 95 % interval; for an exact one low, value and high are equal."""
+    """
+    A figure with its 95 % interval; for an exact one low, value and high are equal.
+
+    An end that the data do not bound is infinite.
+    """
 
     value: float
     low: float

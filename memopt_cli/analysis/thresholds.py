@@ -12,7 +12,7 @@ import operator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis import durations, leak
+from memopt_cli.analysis import leak
 from memopt_cli.analysis.results import Estimate, LeakVerdict, ThresholdResult, Verdict
 from memopt_cli.profiler.histogram import merged
 from memopt_cli.units import Dimension
@@ -136,11 +136,25 @@ def _observe(
             return None, f"stage {threshold.stage!r} was not reached"
         stage = names.index(threshold.stage)
         samples = [sample for sample in samples if sample.stage == stage]
-    if threshold.window_s is not None and samples:
-        from_s = samples[-1].at_s - threshold.window_s
-        samples = [sample for sample in samples if sample.at_s >= from_s]
+    samples = _last(samples, threshold.window_s)
     part = _Part(threshold, recording, findings, clock, stage, samples)
     return _OBSERVERS[threshold.metric](part)
+
+
+def _last(samples: Sequence[Sample], window_s: float | None) -> Sequence[Sample]:
+    """Return the samples of the last *window_s*; all of them without a window."""
+    if window_s is None or not samples:
+        return samples
+    return [sample for sample in samples if sample.at_s >= samples[-1].at_s - window_s]
+
+
+def _operations(part: _Part) -> int:
+    """Return how many operations the samples of the part count."""
+    if not part.samples:
+        return 0
+    first = part.recording.samples.index(part.samples[0])
+    before = part.recording.samples[first - 1].operations if first else 0
+    return part.samples[-1].operations - before
 
 
 def _per_unit(part: _Part) -> Observed:
@@ -178,7 +192,8 @@ def _leak(part: _Part) -> Leak:
     if part.threshold.window_s is None:
         return part.findings.leak
     steady = leak.steady_stage(part.recording.stages)
-    return leak.slope([s for s in part.samples if s.stage == steady], clock=part.clock)
+    samples = [sample for sample in part.recording.samples if sample.stage == steady]
+    return leak.slope(_last(samples, part.threshold.window_s), clock=part.clock)
 
 
 def _total(part: _Part) -> Observed:
@@ -193,7 +208,7 @@ def _busy_s(samples: Sequence[Sample]) -> float:
 def _rate(part: _Part) -> Observed:
     busy_s = _busy_s(part.samples)
     if not busy_s:
-        return None, "the subject had nothing to do"
+        return None, _IDLE
     done = part.samples[-1].operations - part.samples[0].operations
     return _exactly(done / busy_s), ""
 
@@ -203,7 +218,7 @@ def _pause_share(part: _Part) -> Observed:
     if (reason := _incomplete(part.recording)) is not None:
         return None, reason
     if not busy_s:
-        return None, "the subject had nothing to do"
+        return None, _IDLE
     return _exactly(sum(sample.gc_pause_s for sample in part.samples[1:]) / busy_s), ""
 
 
@@ -213,8 +228,10 @@ def _pauses(part: _Part) -> Observed:
         return None, reason
     if part.threshold.window_s is not None:
         return _recent_pauses(part)
-    kept = (found for key, found in recording.pauses.items() if part.stage in {None, key[0]})
-    return _aggregate(part.threshold, merged(kept)), ""
+    kept = merged(found for key, found in recording.pauses.items() if part.stage in {None, key[0]})
+    if kept.count < sum(sample.gc_pauses for sample in part.samples):
+        return None, "not all pauses were kept: the run was killed"
+    return _aggregate(part.threshold, kept), ""
 
 
 def _incomplete(recording: VariantRecording) -> str | None:
@@ -239,6 +256,8 @@ def _latency(part: _Part) -> Observed:
     kept = merged(
         found for key, found in part.recording.latency.items() if part.stage in {None, key}
     )
+    if kept.count < _operations(part):
+        return None, "not all latencies were kept: the run was killed"
     if not kept.count:
         return None, "no operation was timed"
     return _aggregate(part.threshold, kept), ""
@@ -250,15 +269,21 @@ def _aggregate(threshold: Threshold, histogram: Histogram) -> Estimate | None:
     if not histogram.count:
         # The recorder worked and the collector never ran: that is a measurement.
         return Estimate.exact(0.0)
-    if threshold.aggregation == "p":
-        return durations.quantile(histogram, threshold.quantile or 0.0)
-    plain = {"max": histogram.max_s, "min": histogram.min_s, "avg": histogram.mean_s}
-    return _exactly(plain[threshold.aggregation])
+    # All durations of the run are in the histogram, so its percentile is a fact and no estimate.
+    found = {
+        "p": histogram.quantile_s(threshold.quantile or 0.0),
+        "max": histogram.max_s,
+        "min": histogram.min_s,
+        "avg": histogram.mean_s,
+    }
+    return _exactly(found[threshold.aggregation])
 
 
 def _exactly(value: float | None) -> Estimate | None:
     return None if value is None else Estimate.exact(value)
 
+
+_IDLE = "it takes two samples with work between them; sample more often"
 
 _OBSERVERS: dict[str, Callable[[_Part], Observed]] = {
     "memory_per_connection": _per_unit,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _estimate(found: Estimate | None, factor: float = 1.0) -> dict[str, Any] | N
     return {
         "value": found.value * factor,
         "low": found.low * factor,
-        "high": found.high * factor,
+        "high": None if math.isinf(found.high) else found.high * factor,
         "how": found.how,
     }
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from memopt_cli.analysis.recording import Recording, StageSpan, VariantRecording
+    from memopt_cli.analysis.recording import Recording, VariantRecording
     from memopt_cli.analysis.results import Distribution, Estimate, RunFindings, VariantFindings
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -71,7 +71,7 @@ def memory_over_time(run: RunFindings, recording: Recording) -> Figure | None:
         if paused:
             marker = MARKERS[number % len(MARKERS)]
             pauses.plot(*zip(*paused, strict=True), marker, color=_colour(number), ms=3)
-    _mark_stages(memory, max(shown, key=lambda variant: len(variant.stages)).stages)
+    _mark_stages(memory, max(shown, key=lambda variant: len(variant.stages)))
     memory.set(ylabel="anonymous memory [MiB]", ylim=(0, None))
     pauses.set_yscale("symlog", linthresh=0.1)
     longest = max((s.gc_pause_max_s for variant in shown for s in variant.samples), default=0.0)
@@ -220,14 +220,16 @@ def _last_named(variants: Sequence[VariantFindings], name: str) -> VariantFindin
     return [variant for variant in variants if variant.name == name][-1]
 
 
-def _mark_stages(axes: Axes, stages: Sequence[StageSpan]) -> None:
-    total = stages[-1].ends_s if stages else 0.0
-    for stage in stages:
-        axes.axvline(stage.starts_s, color="0.85", linewidth=0.8, zorder=0)
-        if stage.ends_s - stage.starts_s > total * 0.05:
+def _mark_stages(axes: Axes, variant: VariantRecording) -> None:
+    # A run that was stopped has a stage that goes on beyond what was measured, and the axis.
+    total = max((sample.at_s for sample in variant.samples), default=0.0)
+    for stage in variant.stages:
+        ends_s = min(stage.ends_s, total)
+        axes.axvline(min(stage.starts_s, total), color="0.85", linewidth=0.8, zorder=0)
+        if ends_s - stage.starts_s > total * 0.05:
             axes.annotate(
                 stage.name,
-                ((stage.starts_s + stage.ends_s) / 2, 1.0),
+                ((stage.starts_s + ends_s) / 2, 1.0),
                 xycoords=("data", "axes fraction"),
                 ha="center",
                 va="top",

@@ -18,7 +18,7 @@ _ESTIMATE = {
             "properties": {
                 "value": _NUMBER,
                 "low": _NUMBER,
-                "high": _NUMBER,
+                "high": {**_MAYBE_NUMBER, "description": "Null where the data do not bound it."},
                 "how": {"enum": ["measured", "fitted", "simulated", "projected"]},
             },
             "required": ["value", "low", "high", "how"],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.results import Verdict
 from memopt_cli.units import Dimension, format_duration, format_quantity, format_size
 
@@ -32,8 +34,10 @@ def estimate(found: Estimate | None, dimension: Dimension) -> str:
     value = format_quantity(found.value, dimension)
     if found.low == found.high:
         return value
-    low, high = format_quantity(found.low, dimension), format_quantity(found.high, dimension)
-    return f"{value} ({low} to {high})"
+    low = format_quantity(found.low, dimension)
+    if math.isinf(found.high):
+        return f"{value} ({low} or more)"
+    return f"{value} ({low} to {format_quantity(found.high, dimension)})"
 
 
 def size(found: Estimate | None) -> str:
@@ -93,9 +97,11 @@ def summary(run: RunFindings) -> str:
         counts[result.verdict] += 1
     parts = [f"{count} {verdict}" for verdict, count in counts.items() if count]
     checks = ", ".join(parts) if parts else "no check was made"
-    ended = (
-        ""
-        if run.outcome == "finished"
-        else f" The run did not finish: {run.reason or run.outcome}."
-    )
+    ended = "" if run.outcome is Outcome.FINISHED else f" {_ending(run)}"
     return f"{run.scenario}: {run.verdict} ({checks}).{ended}"
+
+
+def _ending(run: RunFindings) -> str:
+    if run.outcome is Outcome.RUNNING:
+        return "The run goes on, or was killed: this is what it had measured."
+    return f"The run did not finish: {run.reason.rstrip('.') or run.outcome}."

@@ -14,6 +14,7 @@ from memopt_cli.scenario.nearest import nearest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from memopt_cli.scenario.load import Stage
     from memopt_cli.scenario.model import Scenario, Threshold
     from memopt_cli.scenario.section import Section
 
@@ -23,6 +24,11 @@ UNIT_WORDS = {"connections": "connections", "synthetic": "units"}
 
 MAX_TICKS = 10_000_000
 MAX_CELLS = 64
+MAX_MESSAGES = 10_000_000_000
+MAX_DOCUMENTS_BYTES = 256 * 1024**2
+
+SHORTEST_LIFE_S = 0.01
+"""The shortest tick of a load: a population cannot be renewed faster."""
 
 Path = tuple[str | int, ...]
 
@@ -195,12 +201,44 @@ def size_faults(scenario: Scenario) -> Iterator[Fault]:
         if expected > MAX_POPULATION:
             what = f"stage '{stage.name}' grows to {expected:,.0f} {scenario.unit_word}"
             yield Fault((*path, "arrival_rate"), what, "Use at most 10,000,000.")
+        yield from _rate_faults(scenario, path, stage)
+    for number, variant in enumerate(scenario.variants):
+        if variant.pool is not None and variant.pool.max_size > MAX_POPULATION:
+            what = f"a pool of {variant.pool.max_size:,}"
+            yield Fault(("variants", number, "pool", "max_size"), what, "Use at most 10,000,000.")
+    documents = scenario.connections.distinct_capabilities
+    if documents * scenario.connections.capabilities_size_bytes > MAX_DOCUMENTS_BYTES:
+        what = f"{documents:,} handshake documents of that size"
+        remedy = "Keep them below 256 MiB together."
+        yield Fault(("connections", "distinct_capabilities"), what, remedy)
     if scenario.ticks > MAX_TICKS:
         what = f"{scenario.ticks:,.0f} samples per variant, above {MAX_TICKS:,}"
         yield Fault(("sampling", "interval"), what, "Sample less often, or run for less time.")
+
+
+def _rate_faults(scenario: Scenario, path: Path, stage: Stage) -> Iterator[Fault]:
+    """Yield rates that no population of the stage's size can follow, or no run can finish."""
+    load = scenario.load
+    rate = load.arrival_rate_per_s
+    if stage.units and rate * SHORTEST_LIFE_S > stage.units:
+        what = f"{rate:,.0f} arrivals per second renew {stage.units:,} units in less than 10ms"
+        fits = stage.units / SHORTEST_LIFE_S
+        yield Fault(("load", "arrival_rate"), what, f"Use at most {fits:,.0f}/s, or more units.")
+    speaking = load.message_rate_per_s
+    if stage.message_rate_per_s is not None:
+        speaking = stage.message_rate_per_s
+    messages = speaking * stage.duration_s * (stage.units or 0)
+    if messages > MAX_MESSAGES:
+        what = f"stage '{stage.name}' sends {messages:,.0f} messages"
+        yield Fault((*path, "units"), what, f"Use at most {MAX_MESSAGES:,}: lower message_rate.")
 
 
 def _matrix_faults(scenario: Scenario) -> Iterator[Fault]:
     cells = math.prod(len(values) for values in scenario.matrix.values())
     if cells > MAX_CELLS:
         yield Fault(("matrix",), f"{cells} combinations, above {MAX_CELLS}", "Remove some values.")
+    for key, values in scenario.matrix.items():
+        for index, value in enumerate(values):
+            if repr(value) in map(repr, values[:index]):
+                what = f"the value {value!r} is there twice"
+                yield Fault(("matrix", key, index), what, "Remove one of them.")

@@ -66,7 +66,7 @@ class Threshold(Section):
         if not known.staged:
             return [self._whole_run("window")]
         what = f"{aggregation} of {self.metric} is kept by stage, not by window"
-        remedy = "Remove window, or name a stage."
+        remedy = "Remove window; one stage alone can be judged."
         if known.windowed:
             remedy = f"Judge {' or '.join(known.windowed)}, or remove window."
         return [Fault(("window",), what, remedy, at_key=True)]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from memopt_cli.errors import Location
 
-MAX_SCALE = 1000.0
+MIN_SCALE, MAX_SCALE = 0.001, 1000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def load(path: Path, *, settings: Sequence[str] = (), scale: float = 1.0) -> Pla
         ScenarioError: The file, or a setting, cannot be run; holds every problem.
         UsageError: *scale* is out of range.
     """
-    if not 0 < scale <= MAX_SCALE:
+    if not MIN_SCALE <= scale <= MAX_SCALE:
         raise UsageError(f"a scale of {scale:g} is out of range", hint="Use 0.1% to 100000%.")
     document = source.read(path)
     for argument in settings:

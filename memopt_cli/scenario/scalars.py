@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-MAX_DIGITS = 18
+MAX_DIGITS = 19
 """Longer numbers have no use in a scenario, and cost more than linear time to convert."""
 
 _INTEGER = re.compile(r"[-+]?[0-9]+")

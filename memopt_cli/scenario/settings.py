@@ -155,6 +155,18 @@ def combinations(document: Document) -> Iterator[tuple[Change, ...]]:
     return itertools.product(*keys)
 
 
+_FIXED = ("matrix", "version", "name", "description", "tags", "workload", "thresholds", "variants")
+
+
+def _is_fixed(key: str) -> bool:
+    """Return whether all cells must agree on *key*: they are judged and reported together."""
+    first, *rest = key.split(".")
+    if key == "load.clock" or rest[-1:] == ["name"]:
+        return True
+    # What a variant is made of may vary; which variants there are may not.
+    return first in _FIXED and not (first == "variants" and len(rest) > 1)
+
+
 def in_cell(document: Document, change: Change) -> Document:
     """
     Return *document* with one value of its matrix; a bare population resizes the load.
@@ -163,7 +175,7 @@ def in_cell(document: Document, change: Change) -> Document:
         ScenarioError: The document has no such key, or no population to resize.
     """
     if change.key not in shortform.POPULATIONS:
-        if change.key.split(".")[0] in ("matrix", "version", "name"):
+        if _is_fixed(change.key):
             raise _error(f"a matrix cannot vary '{change.key}'", change.key_at, "Remove it.")
         return changed(document, change)
     word = checks.UNIT_WORDS[document.data["workload"]]

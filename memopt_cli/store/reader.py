@@ -45,7 +45,13 @@ def read(directory: Path) -> Recording:
     try:
         with closing(_open(path)) as base:
             return _recording(base, directory)
-    except (sqlite3.DatabaseError, ValueError, KeyError) as exc:
+    except sqlite3.OperationalError as exc:
+        raise StoreError(
+            f"{path} cannot be read: {exc}",
+            hint="A run that was killed has to be in a writable folder; otherwise it is damaged.",
+        ) from exc
+    except (sqlite3.DatabaseError, ValueError, LookupError, TypeError, AttributeError) as exc:
+        # Whatever is wrong with the values of a damaged file shows as one of these.
         raise StoreError(
             f"{path} cannot be read: {exc}", hint="It is damaged or was not written by memopt."
         ) from exc

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import sqlite3
 from contextlib import contextmanager, suppress
@@ -26,6 +27,13 @@ _ADD_SAMPLE = (
 )
 
 
+_FULL = (
+    "Free space, or choose another folder with --out. What was measured up to then is kept: "
+    "`memopt report` renders it."
+)
+_ELSEWHERE = "Give a new or an empty folder with --out."
+
+
 class RunWriter:
     """
     The only writer of a run's folder; close it to leave one plain file behind.
@@ -39,10 +47,9 @@ class RunWriter:
         with _refusals(directory):
             directory.mkdir(parents=True, exist_ok=True)
             if (directory / layout.SAMPLES).exists():
-                raise StoreError(
-                    f"{directory} holds a run already",
-                    hint="Give another folder with --out, or remove this one.",
-                )
+                raise StoreError(f"{directory} holds a run already", hint=_ELSEWHERE)
+            if any(directory.iterdir()):
+                raise StoreError(f"{directory} is not empty", hint=_ELSEWHERE)
             self._base = _created(directory / layout.SAMPLES)
 
     def __enter__(self) -> Self:
@@ -203,8 +210,15 @@ def _refusals(directory: Path) -> Iterator[None]:
     """Turn what the disk refuses into an error that says where and what to do."""
     try:
         yield
-    except (OSError, sqlite3.OperationalError) as exc:
+    except sqlite3.OperationalError as exc:
+        full = "full" in str(exc) or "disk I/O" in str(exc)
         raise StoreError(
             f"cannot write the run in {directory}: {exc}",
-            hint="Free space, or choose another folder with --out.",
+            hint=_FULL if full else "Choose another folder with --out.",
+        ) from exc
+    except OSError as exc:
+        full = exc.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+        raise StoreError(
+            f"cannot write the run in {directory}: {exc.strerror}",
+            hint=_FULL if full else "Choose another folder with --out.",
         ) from exc

@@ -46,6 +46,7 @@ PATTERN = (
         {"name": st.just("burst")}, optional={"period": DURATION, "share": RATIO}
     )
 )
+SLOW = st.sampled_from(["0/s", "1/d", "0.00001/s"])
 THRESHOLD = st.sampled_from(["p(99)<100ms", "max < 1s", "count<=5"]) | st.fixed_dictionaries(
     {"threshold": st.sampled_from(["max>=1us", "count>1"])},
     optional={"window": DURATION, "abort_on_fail": SWITCH},
@@ -60,8 +61,8 @@ def _unique(items: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[list[
 def scenarios(draw: st.DrawFn) -> dict[str, Any]:
     """Draw a right scenario, as keys and values that YAML could hold."""
     word = draw(st.sampled_from(["connections", "units"]))
-    rest = {"pattern": PATTERN, "plateaus": st.integers(1, 100), "message_rate": RATE}
-    closed = {"name": NAME, "duration": DURATION, word: st.integers(0, 10**6)}
+    rest = {"pattern": PATTERN, "plateaus": st.integers(1, 100), "message_rate": SLOW}
+    closed = {"name": NAME, "duration": DURATION, word: st.just(0) | st.integers(10**5, 10**6)}
     opened = {"name": NAME, "duration": DURATION, "arrival_rate": RATE}
     stage = st.fixed_dictionaries(closed, optional=rest) | st.fixed_dictionaries(
         opened, optional=rest
@@ -70,14 +71,14 @@ def scenarios(draw: st.DrawFn) -> dict[str, Any]:
         {"stages": _unique(stage), "lifetime": DURATION},
         optional={
             "arrival_rate": RATE,
-            "message_rate": RATE,
+            "message_rate": SLOW,
             "pattern": PATTERN,
             "clock": st.sampled_from(["virtual", "wall"]),
         },
     )
     matrix = st.dictionaries(
         NAME,
-        st.lists(st.integers() | st.booleans() | TEXT, min_size=1, max_size=2),
+        st.lists(st.integers() | st.booleans() | TEXT, min_size=1, max_size=2, unique_by=repr),
         max_size=3,
     )
     raw: dict[str, Any] = draw(
@@ -120,7 +121,7 @@ def test_round_trip(raw: dict[str, Any]) -> None:
     assert Scenario.model_validate(source.parse(dump(scenario), "dump").data) == scenario
 
 
-@given(scale=st.floats(0.0005, 1.0), name=st.sampled_from(catalogue.names()))
+@given(scale=st.floats(0.001, 1.0), name=st.sampled_from(catalogue.names()))
 def test_scaled_round_trip(scale: float, name: str) -> None:
     """A scaled duration is written with all its digits."""
     scenario = loading.load(catalogue.find(name), scale=scale).scenario

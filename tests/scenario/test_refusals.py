@@ -73,8 +73,8 @@ YAML_REFUSALS: dict[str, list[str]] = {
     "seed: [1": [
         "1:9: not valid YAML: expected ',' or ']', but got '<stream end>' | ",
     ],
-    "seed: 1234567890123456789": [
-        "1:7: a number of 19 characters | Use at most 18.",
+    "seed: 12345678901234567890": [
+        "1:7: a number of 20 characters | Use at most 19.",
     ],
     '"\\ud800": 1': [
         "1:1: a key with half a character in it | Remove the escape.",
@@ -266,6 +266,21 @@ REFUSALS: dict[str, list[str]] = {
     "thresholds: {memory_total: ['value=1MB']}": [
         "1:29: 'value=1MB' is not a threshold | Write it like value<2GB.",
     ],
+    "matrix: {seed: [1, 2, 1]}": [
+        "1:23: the value 1 is there twice | Remove one of them.",
+    ],
+    "matrix: {thresholds.memory_total.0: [a, b]}": [
+        "1:10: a matrix cannot vary 'thresholds.memory_total.0' (in the cell thresholds.memory_total.0=a) | Remove it.",
+    ],
+    "matrix: {load.clock: [wall, virtual]}": [
+        "1:10: a matrix cannot vary 'load.clock' (in the cell load.clock=wall) | Remove it.",
+    ],
+    "matrix: {variants.0.name: [a, b]}": [
+        "1:10: a matrix cannot vary 'variants.0.name' (in the cell variants.0.name=a) | Remove it.",
+    ],
+    "connections: {distinct_capabilities: 262145}": [
+        "1:38: 262,145 handshake documents of that size | Keep them below 256 MiB together.",
+    ],
     "thresholds: {memory_total: ['value<lots']}": [
         "1:29: 'lots' is not a limit | Write it like value<2GB.",
     ],
@@ -295,12 +310,16 @@ REFUSALS: dict[str, list[str]] = {
         "1:67: memory_fixed is a figure of the whole run | Remove window.",
     ],
     "thresholds: {gc_pause: [{threshold: p(99)<1s, window: 5s}]}": [
-        "1:47: p of gc_pause is kept by stage, not by window | "
-        "Judge max or count, or remove window.",
+        (
+            "1:47: p of gc_pause is kept by stage, not by window | "
+            "Judge max or count, or remove window."
+        ),
     ],
     "thresholds: {operation_latency: [{threshold: max<1s, window: 5s}]}": [
-        "1:54: max of operation_latency is kept by stage, not by window | "
-        "Remove window, or name a stage.",
+        (
+            "1:54: max of operation_latency is kept by stage, not by window | "
+            "Remove window; one stage alone can be judged."
+        ),
     ],
     "thresholds: {memory_total: [{threshold: value<1MB, window: 0s}]}": [
         "1:60: '0s' is no time at all | Write a duration above 0s.",
@@ -490,4 +509,41 @@ def test_unreadable_files(tmp_path: Path) -> None:
         ":1:1: the file cannot be read: Is a directory",
         "/large.yaml:1:1: the file is larger than 1 MiB",
         "/utf16.yaml:2:4: the file is not UTF-8",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("load", "problem"),
+    [
+        (
+            "{connections: 10, arrival_rate: 1001/s}",
+            (
+                "4:39: 1,001 arrivals per second renew 10 units in less than 10ms | "
+                "Use at most 1,000/s, or more units."
+            ),
+        ),
+        (
+            "{connections: 100000, hold_for: 30d, message_rate: 1/s}",
+            (
+                "4:7: stage 'steady' sends 259,200,000,000 messages | "
+                "Use at most 10,000,000,000: lower message_rate."
+            ),
+        ),
+    ],
+)
+def test_rates_that_cannot_be_followed(
+    told: Callable[..., list[str]], load: str, problem: str
+) -> None:
+    """A rate that no population of the size can have, or no run can finish, is refused."""
+    text = f"version: 1\nname: small\nworkload: connections\nload: {load}\n"
+
+    assert told(text) == [f"s.yaml:{problem}"]
+
+
+def test_a_pool_that_grows_out_of_range(told: Callable[..., list[str]], base: str) -> None:
+    """Scaling may make a pool too large, which is told before the run."""
+    text = _with("variants: [{name: a, pool: {size: 10, max_size: 1000000}}]", base)
+
+    assert told(text, scale=100.0) == [
+        "--scale 10000%: a pool of 100,000,000 | Use at most 10,000,000."
     ]

@@ -344,7 +344,7 @@ def test_a_second_run_in_one_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="holds a run already") as caught:
         RunWriter(tmp_path)
 
-    assert caught.value.hint == "Give another folder with --out, or remove this one."
+    assert caught.value.hint == "Give a new or an empty folder with --out."
     assert plain(FULL) == plain(reader.read(tmp_path))
 
 
@@ -355,7 +355,7 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot write the run in") as caught:
         RunWriter(tmp_path / "run")
 
-    assert caught.value.hint == "Free space, or choose another folder with --out."
+    assert caught.value.hint == "Choose another folder with --out."
 
 
 READ_ONLY = """
@@ -376,7 +376,7 @@ def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path, inside: str
     tmp_path.chmod(0o755)
 
     assert told.startswith(f"cannot write the run in {tmp_path / inside}: ")
-    assert told.endswith("| Free space, or choose another folder with --out.\n")
+    assert told.endswith("| Choose another folder with --out.\n")
 
 
 FILLING = """
@@ -404,7 +404,7 @@ def filled(directory: Path, *arguments: object) -> None:
     count, message = told.splitlines()
 
     assert message.startswith(f"cannot write the run in {directory}: ")
-    assert message.endswith("| Free space, or choose another folder with --out.")
+    assert "| Free space, or choose another folder with --out. What was measured" in message
     (found,) = reader.read(directory).variants
     assert int(count) > 100
     assert tuple(sample(float(each)) for each in range(int(count))) == found.samples
