@@ -57,7 +57,7 @@ def _tell(error: MemoptError) -> None:
     if isinstance(error, ScenarioError):
         scenarios.tell(error.problems)
         return
-    colour = None if "NO_COLOR" in os.environ else typer.colors.RED
+    colour = None if os.environ.get("NO_COLOR") else typer.colors.RED
     typer.secho(f"error: {error}", fg=colour, err=True)
     if error.hint:
         typer.echo(f"  {error.hint}", err=True)

@@ -14,9 +14,13 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from rich.console import Console
+    from rich.table import Table
 
-    from memopt_cli.analysis.results import RunFindings
+    from memopt_cli.analysis.results import RunFindings, VariantFindings
     from memopt_cli.engine.events import Event
+
+_MOST_CHECKS = 24
+"""With more than these, the terminal shows those that did not pass."""
 
 _MARKS = {"passed": "green", "crossed": "red", "inconclusive": "yellow"}
 
@@ -116,8 +120,9 @@ def show_results(out: Console, run: RunFindings, folder: str) -> None:
 
     if run.variants:
         out.print(_variants(run))
-    if run.thresholds:
-        out.print(_checks(run))
+    checks = _checks(run)
+    if checks.row_count:
+        out.print(checks)
     out.print(Text(wording.summary(run), style=_MARKS[run.verdict]))
     out.print(Text(f"Report: {folder}/report.md"))
 
@@ -139,28 +144,38 @@ def _variants(run: RunFindings) -> object:
     ):
         table.add_column(head, justify="left" if head == "variant" else "right", overflow="fold")
     for found in run.variants:
-        memory = found.memory
+        loaded = found.memory.loaded
         table.add_row(
-            found.label,
+            _label(found),
             format_count(found.units_peak),
-            wording.size(memory.per_unit) if memory.per_unit else memory.reason,
-            wording.size_bytes(memory.loaded.value) if memory.loaded else wording.NOT_MEASURED,
+            wording.size(found.memory.per_unit),
+            wording.size_bytes(loaded.value if loaded else None),
             wording.ratio((found.pool or {}).get("reuse_ratio")),
             markdown.pauses(found),
         )
     return table
 
 
-def _checks(run: RunFindings) -> object:
+def _label(variant: VariantFindings) -> str:
+    """Return the variant's name, with what varies besides the population in its own column."""
+    sized = variant.cell.keys() <= {"connections", "units"}
+    return variant.name if sized else variant.label
+
+
+def _checks(run: RunFindings) -> Table:
+    """Return the checks; of many, only those that did not pass."""
     from rich.table import Table
     from rich.text import Text
 
     from memopt_cli.report import wording
 
+    shown = run.thresholds
+    if len(shown) > _MOST_CHECKS:
+        shown = tuple(result for result in shown if result.verdict != "passed")
     table = Table(box=None, pad_edge=False, show_edge=False)
     for head in ("verdict", "check", "variant", "observed"):
         table.add_column(head, overflow="fold")
-    for result in run.thresholds:
+    for result in shown:
         observed = wording.observed(result) + (f": {result.reason}" if result.reason else "")
         table.add_row(
             Text(wording.MARKS[result.verdict], style=_MARKS[result.verdict]),
@@ -173,4 +188,4 @@ def _checks(run: RunFindings) -> object:
 
 def wants_colour(*, no_color: bool) -> bool:
     """Return whether colours are wanted: not with ``--no-color``, nor with NO_COLOR set."""
-    return not no_color and "NO_COLOR" not in os.environ and sys.stderr.isatty()
+    return not no_color and not os.environ.get("NO_COLOR") and sys.stderr.isatty()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memopt_cli.errors import StoreError
+from memopt_cli.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from memopt_cli.analysis.recording import Recording
@@ -40,6 +40,8 @@ def report(
     from memopt_cli.report.markdown import markdown
     from memopt_cli.store import reader
 
+    if out not in ("", "-"):
+        raise UsageError(f"--out {out}: a report goes to its run or to '-'", hint="Write --out -.")
     for folder in runs or [reader.newest(REPORTS)]:
         if out == "-":
             found, _ = judged(folder)

@@ -56,7 +56,11 @@ def simulate(
     codes: set[ExitCode] = set()
     for plan in plans:
         folder = _folder(plan.scenario.name, out, several=len(plans) > 1)
-        codes.add(_run(plan, folder, progress, results))
+        try:
+            codes.add(_run(plan, folder, progress, results))
+        except KeyboardInterrupt:
+            # The second signal: what was kept is on disk, and nothing more is waited for.
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
         if codes & {ExitCode.INTERRUPTED, ExitCode.TERMINATED}:
             break
     raise typer.Exit(next(code for code in _WORST_FIRST if code in codes))

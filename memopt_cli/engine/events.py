@@ -36,6 +36,9 @@ class VariantStarted:
     name: str
     unit: str
     has_pool: bool
+    preallocated: int
+    """Units that the pool makes before the first arrives."""
+
     expected_operations: float
 
 

@@ -38,7 +38,11 @@ class _Keeper:
                 )
             case events.VariantStarted():
                 self._variant = writer.begin_variant(
-                    event.cell, event.name, unit=event.unit, has_pool=event.has_pool
+                    event.cell,
+                    event.name,
+                    unit=event.unit,
+                    has_pool=event.has_pool,
+                    preallocated=event.preallocated,
                 )
             case events.StageStarted():
                 writer.begin_stage(self._variant, event.number, event.stage)

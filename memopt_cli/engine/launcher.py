@@ -10,12 +10,13 @@ import sys
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from memopt_cli.engine import wire
-from memopt_cli.errors import SubjectDied, SubjectHung, SubjectOutOfMemory
+from memopt_cli.errors import SubjectDied, SubjectHung, SubjectOutOfMemory, TargetError
 from memopt_cli.profiler import environment, recorder
 from memopt_cli.profiler.recorder import RecorderReader
 from memopt_cli.units import format_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from memopt_cli.engine.clock import Clock
@@ -28,7 +29,7 @@ ANSWER_WITHIN_S = 120.0
 
 _LOOK_EVERY_S = 0.1
 _END_WITHIN_S = 2.0
-_LOG_TAIL_LINES = 20
+_LOG_TAIL_BYTES = 10_000
 
 
 class Subject(Protocol):
@@ -48,6 +49,9 @@ class Subject(Protocol):
 
     def finish(self) -> dict[str, Any]:
         """Return ``digest``, ``transcript`` and ``pool``."""
+
+    def death(self) -> TargetError:
+        """Return why the process is gone."""
 
     def close(self) -> None:
         """End the process; may be called again."""
@@ -105,6 +109,7 @@ class LocalSubject:
         self._stop = stop
         self._answer_within_s = answer_within_s
         self._log = log.name
+        self._log_start = os.fstat(log.fileno()).st_size
         self._oom_kills = environment.oom_kills()
         commands_in, commands_out = os.pipe()
         replies_in, replies_out = os.pipe()
@@ -125,16 +130,18 @@ class LocalSubject:
                 stderr=log,
                 pass_fds=theirs,
                 start_new_session=True,
-                # Equal hashes make equal dictionaries: one variant's memory can be repeated.
-                env={**os.environ, "PYTHONHASHSEED": "0"},
+                env=_environment(),
             )
             self.recorder = RecorderReader(shared)
         finally:
             for descriptor in theirs:
                 os.close(descriptor)
         self.pid = self._process.pid
-        self._commands = os.fdopen(commands_out, "wb")
+        # A subject that hangs leaves its pipe full; writing to it must not block.
+        os.set_blocking(commands_out, False)
+        self._commands = os.fdopen(commands_out, "wb", buffering=0)
         self._replies = os.fdopen(replies_in, "rb")
+        self._end_within_s = _END_WITHIN_S
         self._closed = False
 
     def start_stage(self) -> None:
@@ -164,14 +171,18 @@ class LocalSubject:
             SubjectOutOfMemory: It was killed, and the control group counted a kill for memory.
             Stopped: A stop was asked for meanwhile.
         """
+        deadline = self._clock.now() + self._answer_within_s
+        unsent = memoryview(wire.encoded(message, *blocks))
         try:
-            wire.send(self._commands, message, *blocks)
+            while unsent:
+                self._wait_until(deadline, writable=[self._commands])
+                unsent = unsent[os.write(self._commands.fileno(), unsent) :]
         except BrokenPipeError:
-            raise self._death() from None
-        self._wait_for_answer()
+            raise self.death() from None
+        self._wait_until(deadline, readable=[self._replies])
         received = wire.receive(self._replies)
         if received is None:
-            raise self._death()
+            raise self.death()
         return received[0]
 
     def close(self) -> None:
@@ -179,31 +190,34 @@ class LocalSubject:
         if self._closed:
             return
         self._closed = True
-        for stream in (self._commands, self._replies):
-            try:
-                stream.close()
-            except BrokenPipeError:
-                # What was still buffered can no longer be delivered, and need not be.
-                continue
+        self._commands.close()
+        self._replies.close()
         try:
-            self._process.wait(0 if self._stop.outcome else _END_WITHIN_S)
+            self._process.wait(0 if self._stop.outcome else self._end_within_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         self.recorder.close()
 
-    def _wait_for_answer(self) -> None:
-        deadline = self._clock.now() + self._answer_within_s
-        while not select.select([self._replies], [], [], _LOOK_EVERY_S)[0]:
+    def _wait_until(
+        self,
+        deadline: float,
+        *,
+        readable: Sequence[IO[bytes]] = (),
+        writable: Sequence[IO[bytes]] = (),
+    ) -> None:
+        """Wait for a stream, but not longer than allowed, nor after a stop was asked for."""
+        while not any(select.select(readable, writable, (), _LOOK_EVERY_S)):
             self._stop.check()
             if self._clock.now() > deadline:
+                self._end_within_s = 0.0
                 raise SubjectHung(
                     f"the subject (pid {self.pid}) gave no answer for "
                     f"{format_duration(self._answer_within_s)}",
                     hint=self._log_hint(),
                 )
 
-    def _death(self) -> SubjectDied | SubjectOutOfMemory:
+    def death(self) -> TargetError:
         """Return why the process is gone, as far as can be known."""
         try:
             code = self._process.wait(_END_WITHIN_S)
@@ -219,11 +233,21 @@ class LocalSubject:
         return SubjectDied(f"the subject (pid {self.pid}) {_ending(code)}", hint=self._log_hint())
 
     def _log_hint(self) -> str:
-        with open(self._log, encoding="utf-8", errors="replace") as log:  # noqa: PTH123
-            lines = log.read()[-10_000:].splitlines()[-_LOG_TAIL_LINES:]
-        said = [line for line in lines if line.strip() and not line.startswith("---")]
+        with open(self._log, "rb") as log:  # noqa: PTH123
+            # Only what this process wrote: the log is shared with those before it.
+            end = log.seek(0, os.SEEK_END)
+            log.seek(max(self._log_start, end - _LOG_TAIL_BYTES))
+            lines = log.read().decode(errors="replace").splitlines()
+        said = [line for line in lines if line.strip()]
         last = f" Its last line: {said[-1].strip()}" if said else " It wrote nothing."
         return f"Its output is in target.log.{last}"
+
+
+def _environment() -> dict[str, str]:
+    """Return the subject's environment: the controller's, and what makes heaps comparable."""
+    ours = environment.SUBJECT_SETTINGS
+    tunables = [os.environ.get("GLIBC_TUNABLES", ""), ours["GLIBC_TUNABLES"]]
+    return {**os.environ, **ours, "GLIBC_TUNABLES": ":".join(filter(None, tunables))}
 
 
 def _ending(code: int) -> str:

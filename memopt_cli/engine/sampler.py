@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from memopt_cli.analysis.recording import Sample
 from memopt_cli.engine.events import DurationsRecorded
-from memopt_cli.errors import SubjectOutOfMemory
+from memopt_cli.errors import SubjectDied, SubjectOutOfMemory
 from memopt_cli.profiler import environment
 from memopt_cli.profiler.histogram import Histogram
 from memopt_cli.profiler.process import ProcessReader
@@ -68,11 +68,21 @@ class Sampler:
             SubjectDied: It is gone.
             SubjectOutOfMemory: The machine has hardly any memory left.
         """
+        try:
+            return self._take(at_s=at_s, stage=stage, units=units, plateau=plateau)
+        except SubjectDied:
+            # The launcher knows of what.
+            raise self._subject.death() from None
+
+    def _take(self, *, at_s: float, stage: int, units: int, plateau: bool) -> Sample:
         began = self._clock.now()
         self._look_at_machine(units, began)
         pauses = self._subject.recorder.pauses()
         self._count(pauses)
         residency = self._process.residency()
+        if not residency.rss_bytes:
+            # Only a process that has ended and was not waited for yet holds no page at all.
+            raise SubjectDied(f"process {self._process.pid} is gone")
         activity = self._process.activity()
         exact = self._process.footprint() if plateau or self._can_afford(began) else None
         if exact is not None and not plateau:

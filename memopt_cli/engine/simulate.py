@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from memopt_cli.analysis.recording import Outcome, StageSpan
@@ -91,6 +92,7 @@ def _variant(
         name=variant.name,
         unit=scenario.unit_word,
         has_pool=variant.pool is not None,
+        preallocated=0 if variant.pool is None else variant.pool.size,
         expected_operations=expected_operations(scenario.load),
     )
     stop.check()
@@ -119,7 +121,8 @@ def _stages(
     """Walk the ticks of all stages; sample at the interval, at plateaus and at stage ends."""
     stages = _spans(scenario)
     on_wall = scenario.load.clock == "wall"
-    current, sampled_s, kept_s = -1, 0.0, 0.0
+    interval_s = scenario.sampling.interval_s
+    current, due_s, kept_s = -1, interval_s, 0.0
     for tick in _transcript(scenario):
         stop.check()
         if tick.stage != current:
@@ -131,9 +134,10 @@ def _stages(
             _wait(tick.ends_s - sampler.wall_s, clock, stop)
         done = subject.tick(tick)
         sampler.operations, sampler.busy_s = done["operations"], done["busy_s"]
-        due = tick.ends_s - sampled_s > scenario.sampling.interval_s - _ROUNDING_S
+        due = tick.ends_s > due_s - _ROUNDING_S
+        if due:
+            due_s = interval_s * (math.floor(tick.ends_s / interval_s + _ROUNDING_S) + 1)
         if due or tick.is_plateau or tick.ends_stage:
-            sampled_s = tick.ends_s
             yield SampleTaken(
                 sampler.take(
                     at_s=tick.ends_s,

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from memopt_cli.workloads.population import InProcess
 
 _PR_SET_PDEATHSIG = 1
-_REHEARSALS = 3
+_REHEARSALS = 40
+"""After so many the free blocks that a reading takes and gives back are always the same ones."""
 
 
 class Subject:
@@ -115,6 +116,7 @@ def _population(settings: SubjectSettings, latency: Histogram) -> InProcess:
     return Synthetic(
         bytes_per_unit=described.bytes_per_unit,
         leak_bytes=described.leak_bytes,
+        leak_per_operation_bytes=described.leak_per_operation_bytes,
         imports=described.imports,
         capacity=described.capacity,
         latency=latency,

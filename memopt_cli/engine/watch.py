@@ -48,6 +48,8 @@ class ThresholdWatch:
     def see(self, event: Event) -> None:
         """Take notice of an event."""
         match event:
+            case events.VariantStarted():
+                self._at_s = 0.0
             case events.SampleTaken():
                 self._at_s = event.sample.at_s
             case events.DurationsRecorded() if self._aborting:
@@ -60,9 +62,10 @@ class ThresholdWatch:
         due = tuple(one for one in self._aborting if one.delay_abort_eval_s <= self._at_s)
         if began < self._not_before or not due:
             return
+        metrics = {one.metric for one in due}
         judged = judge(self._read(), self._scenario.model_copy(update={"thresholds": due}))
         for result in judged.thresholds:
-            if result.verdict is Verdict.CROSSED:
+            if result.verdict is Verdict.CROSSED and result.metric in metrics:
                 self._stop.by_threshold(
                     f"{result.metric}: {result.expression} was crossed by {result.variant}"
                 )

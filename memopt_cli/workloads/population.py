@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from abc import ABC, abstractmethod
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Protocol
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
 
 WRITES = 0x80
 """The bit of a message's code that says it writes; the other bits number its size in the mix."""
+
+_LIST_SLOT_BYTES = 8
+_BYTES_HEADER = sys.getsizeof(b"")
+_MALLOC_HEADER = 8
+_ALIGNMENT = 16
+_SMALL_OBJECT_BYTES = 512
+_SMALLEST_BYTES = 48
 
 
 class Population(Protocol):
@@ -42,6 +50,51 @@ class Population(Protocol):
 
     def pool(self) -> Mapping[str, float | None] | None:
         """Return the pool's counters, or `None` where the variant has no pool."""
+
+
+class Forgotten:
+    """
+    A planted fault: memory that nobody will ever ask for again, exact to the byte on average.
+
+    Allocators round: what one call cannot forget exactly is carried over to the next.
+    """
+
+    __slots__ = ("_bytes_each", "_kept", "_owed_bytes")
+
+    def __init__(self, bytes_each: int) -> None:
+        self._bytes_each = bytes_each
+        self._owed_bytes = 0
+        self._kept: list[bytes] = []
+
+    def forget(self) -> None:
+        """Keep as many bytes as one call is told to."""
+        self._owed_bytes += self._bytes_each
+        payload = payload_bytes(self._owed_bytes - _LIST_SLOT_BYTES)
+        if payload is not None:
+            self._kept.append(b"x" * payload)
+            self._owed_bytes -= occupied_bytes(payload) + _LIST_SLOT_BYTES
+
+
+def payload_bytes(size: int) -> int | None:
+    """
+    Return the length of the bytes object that occupies *size* bytes, or less by up to 15.
+
+    `None` if no object is as small. CPython's allocator and malloc both hand out
+    multiples of 16; malloc, which serves what is above 512, keeps 8 for itself.
+
+    >>> payload_bytes(64), payload_bytes(1024), payload_bytes(47)
+    (31, 983, None)
+    """
+    if size < _SMALLEST_BYTES:
+        return None
+    whole = size - size % _ALIGNMENT
+    return whole - _BYTES_HEADER - (_MALLOC_HEADER if whole > _SMALL_OBJECT_BYTES else 0)
+
+
+def occupied_bytes(payload: int) -> int:
+    """Return what a bytes object that `payload_bytes` gave the length of occupies."""
+    size = payload + _BYTES_HEADER
+    return size + _MALLOC_HEADER if size > _SMALL_OBJECT_BYTES else size
 
 
 class InProcess(ABC):

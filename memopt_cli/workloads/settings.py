@@ -42,6 +42,11 @@ class SyntheticSettings:
 
     bytes_per_unit: int
     leak_bytes: int
+    """Forgotten by each message."""
+
+    leak_per_operation_bytes: int
+    """Forgotten by each arrival, message and departure."""
+
     imports: tuple[str, ...]
     capacity: int
 
@@ -76,11 +81,11 @@ def settings_for(scenario: Scenario, variant: Variant, *, capacity: int) -> Subj
     """Return what the subject of one variant is told; *capacity* is the largest population."""
     if scenario.workload == "synthetic":
         section = scenario.synthetic
-        leak = section.leak_per_operation_bytes or variant.leak_bytes
         return SubjectSettings(
             SyntheticSettings(
                 bytes_per_unit=int(section.bytes_per_unit),
-                leak_bytes=int(leak),
+                leak_bytes=int(variant.leak_bytes),
+                leak_per_operation_bytes=int(section.leak_per_operation_bytes),
                 imports=section.imports,
                 capacity=capacity,
             ),

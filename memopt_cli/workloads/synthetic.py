@@ -8,22 +8,19 @@ population, whose cost per unit is known beforehand, reads what it costs.
 from __future__ import annotations
 
 import importlib
-import sys
 from typing import TYPE_CHECKING
 
-from memopt_cli.workloads.population import InProcess
+from memopt_cli.workloads.population import Forgotten, InProcess, payload_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from memopt_cli.profiler.histogram import Histogram
 
-_EMPTY_BYTES = sys.getsizeof(b"")
-
 
 class Synthetic(InProcess):
     """
-    One bytes object per unit, its header included in the size.
+    One bytes object per unit; its header, and malloc's, are included in the size.
 
     The list that holds them has its full length from the start, so that it is
     part of the fixed cost.
@@ -34,6 +31,7 @@ class Synthetic(InProcess):
         *,
         bytes_per_unit: int,
         leak_bytes: int,
+        leak_per_operation_bytes: int,
         imports: Sequence[str],
         capacity: int,
         latency: Histogram,
@@ -41,9 +39,10 @@ class Synthetic(InProcess):
         super().__init__(latency)
         for module in imports:
             importlib.import_module(module)
-        self._payload = max(0, bytes_per_unit - _EMPTY_BYTES)
-        self._leak = max(0, leak_bytes - _EMPTY_BYTES - 8) if leak_bytes else None
-        self._forgotten: list[bytes] = []
+        self._payload = payload_bytes(bytes_per_unit) or 0
+        self._message_leak = Forgotten(leak_bytes) if leak_bytes else None
+        leaks = leak_per_operation_bytes
+        self._operation_leak = Forgotten(leaks) if leaks else None
         self._units: list[bytes | None] = [None] * capacity
         self._alive = 0
 
@@ -58,19 +57,22 @@ class Synthetic(InProcess):
             self._units.extend([None] * (slot + 1 - len(self._units)))
         self._units[slot] = b"x" * self._payload
         self._alive += 1
+        self._operate()
 
     def message(self, slot: int, code: int, at_s: float) -> None:  # noqa: ARG002
         """Read the unit; forget some bytes where a leak is planted."""
         unit = self._units[slot]
         if unit is None:
             raise LookupError(f"no unit in slot {slot}")
-        if self._leak is not None:
-            self._forgotten.append(b"x" * self._leak)
+        if self._message_leak is not None:
+            self._message_leak.forget()
+        self._operate()
 
     def close(self, slot: int, at_s: float) -> None:  # noqa: ARG002
         """Let the unit go."""
         self._units[slot] = None
         self._alive -= 1
+        self._operate()
 
     def observe(self, slot: int) -> bytes:
         """Return the slot and the unit's length."""
@@ -80,3 +82,7 @@ class Synthetic(InProcess):
     def alive(self) -> list[int]:
         """Return the slots in use, in order."""
         return [slot for slot, unit in enumerate(self._units) if unit is not None]
+
+    def _operate(self) -> None:
+        if self._operation_leak is not None:
+            self._operation_leak.forget()

@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from memopt_cli.scenario.model import Load, Pattern, Stage
 
 LONGEST_TICK_S = 1.0
+SHORTEST_TICK_S = 0.01
+TURNOVER_SHARE = 0.05
+"""
+Share of the population that a tick may replace.
+
+Those who arrive in a tick are there at once with those who leave in it, so this is
+also the share by which the subject holds more units than a sample says.
+"""
+
 _ROUNDING_S = 1e-9
 
 
@@ -64,9 +73,10 @@ class Transcript:
 
     Stages that name a population follow a straight line to it; arrivals are then
     at least what growth needs, and the arrival rate beyond that is turnover. Stages
-    that name an arrival rate let the population follow: each unit leaves with
-    probability 1 - exp(-dt / lifetime) per tick, so that Little's law holds
-    (J. D. C. Little, 1961: population = arrival rate x mean lifetime).
+    that name an arrival rate let the population follow: lifetimes are exponential,
+    those that begin within a tick included, so that Little's law holds
+    (J. D. C. Little, 1961: population = arrival rate x mean lifetime). Messages
+    follow the mean population of the tick.
     """
 
     def __init__(
@@ -83,13 +93,14 @@ class Transcript:
             load: The scenario's load.
             mix: Share of each message size, in the order of the scenario's mix.
             writes: Share of messages that write.
-            interval_s: Sampling interval; a tick is never longer, nor than a second.
+            interval_s: Sampling interval; a whole number of ticks. No tick is longer than a
+                second, or than a population takes to replace a twentieth of itself.
             seed: Of all random draws.
         """
         self._load = load
         self._edges = np.cumsum(np.asarray(mix, dtype=np.float64))[:-1]
         self._writes = writes
-        self._tick_s = min(interval_s, LONGEST_TICK_S)
+        self._interval_s = interval_s
         self._random = np.random.default_rng(seed)
         self._live: NDArray[np.uint32] = np.empty(0, np.uint32)
         self._vacant: NDArray[np.uint32] = np.empty(0, np.uint32)
@@ -100,7 +111,8 @@ class Transcript:
         at_s = 0.0
         from_units = 0
         for index, stage in enumerate(self._load.stages):
-            for starts_s, ends_s, plateau in _slices(stage, self._tick_s):
+            tick_s = _tick_s(self._load, stage, from_units, self._interval_s)
+            for starts_s, ends_s, plateau in _slices(stage, tick_s):
                 yield self._tick(
                     index,
                     stage,
@@ -122,12 +134,18 @@ class Transcript:
         from_units: int,
         plateau: bool,
     ) -> Tick:
-        arrivals, departures = self._turnover(stage, span, from_units)
-        # Those who leave were there before the tick: a unit lives at least one.
-        leaving = self._random.choice(len(self._live), departures, replace=False, shuffle=False)
+        before = len(self._live)
+        arrivals, departures, brief = self._turnover(stage, span, from_units)
+        leaving = np.concatenate(
+            [
+                self._random.choice(before, departures, replace=False, shuffle=False),
+                np.arange(before, before + brief),
+            ]
+        )
         slots = self._take_slots(arrivals)
         self._live = np.concatenate([self._live, slots])
-        speakers, codes = self._messages(stage, span[1] - span[0])
+        mean_units = before + (arrivals - len(leaving)) / 2
+        speakers, codes = self._messages(stage, span[1] - span[0], mean_units)
         gone = self._live[leaving]
         self._live = np.delete(self._live, leaving)
         self._vacant = np.concatenate([self._vacant, gone])
@@ -145,8 +163,8 @@ class Transcript:
 
     def _turnover(
         self, stage: Stage, span: tuple[float, float], from_units: int
-    ) -> tuple[int, int]:
-        """Return how many units arrive and leave in a slice of a stage."""
+    ) -> tuple[int, int, int]:
+        """Return how many arrive in a slice of a stage, leave, and do both."""
         alive = len(self._live)
         if stage.units is not None:
             share = span[1] / stage.duration_s
@@ -155,23 +173,20 @@ class Transcript:
             wanted = self._arrivals(stage, span) if stage.units and alive else 0
             # Nobody leaves twice, so turnover cannot exceed who is there.
             arrivals = max(growth, min(wanted, alive + growth), 0)
-            return arrivals, arrivals - growth
+            return arrivals, arrivals - growth, 0
         arrivals = self._arrivals(stage, span)
-        return arrivals, self._leavers(stage, span[1] - span[0], arrivals)
-
-    def _leavers(self, stage: Stage, span_s: float, arrivals: int) -> int:
-        alive = len(self._live)
         if _pattern(self._load, stage).name == "churn":
-            return min(arrivals, alive)
-        if self._load.lifetime_s is None:
-            raise AssertionError("the scenario's own check lets no such stage pass")
-        leaves = -math.expm1(-span_s / self._load.lifetime_s)
-        return int(self._random.binomial(alive, leaves))
+            return arrivals, min(arrivals, alive), 0
+        lifetimes = (span[1] - span[0]) / _lifetime_s(self._load)
+        leaves = -math.expm1(-lifetimes)
+        gone = int(self._random.binomial(alive, leaves))
+        # Who arrives at a random moment of the tick stays to its end with this mean probability.
+        stays = leaves / lifetimes
+        return arrivals, gone, int(self._random.binomial(arrivals, 1 - stays))
 
     def _arrivals(self, stage: Stage, span: tuple[float, float]) -> int:
-        rate = stage.arrival_rate_per_s
-        rate = self._load.arrival_rate_per_s if rate is None else rate
         pattern = _pattern(self._load, stage)
+        rate = _arrival_rate_per_s(self._load, stage)
         expected = rate * _pattern_integral(pattern, span, stage.duration_s)
         if pattern.name == "poisson":
             return int(self._random.poisson(expected))
@@ -190,12 +205,11 @@ class Transcript:
         return np.concatenate([used, fresh])
 
     def _messages(
-        self, stage: Stage, span_s: float
+        self, stage: Stage, span_s: float, mean_units: float
     ) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
-        rate = stage.message_rate_per_s
-        rate = self._load.message_rate_per_s if rate is None else rate
+        rate = _message_rate_per_s(self._load, stage)
         alive = len(self._live)
-        count = int(self._random.poisson(rate * alive * span_s)) if alive and rate else 0
+        count = int(self._random.poisson(rate * mean_units * span_s)) if alive else 0
         speakers = self._live[self._random.integers(0, max(1, alive), count)]
         sizes = np.searchsorted(self._edges, self._random.random(count), side="right")
         writes = self._random.random(count) < self._writes
@@ -205,49 +219,129 @@ class Transcript:
 
 def expected_operations(load: Load) -> float:
     """Return about how many operations a load holds, for an estimate of the time it takes."""
-    total, from_units = 0.0, 0.0
-    for stage in load.stages:
-        rate = load.arrival_rate_per_s
-        rate = rate if stage.arrival_rate_per_s is None else stage.arrival_rate_per_s
-        speaking = load.message_rate_per_s
-        speaking = speaking if stage.message_rate_per_s is None else stage.message_rate_per_s
-        if stage.units is None:
-            to_units = rate * (load.lifetime_s or stage.duration_s)
-        else:
-            to_units = stage.units
-            rate = rate if stage.units else 0.0
-        turnover = max(2 * rate * stage.duration_s, abs(to_units - from_units))
-        total += turnover + speaking * stage.duration_s * (from_units + to_units) / 2
-        from_units = to_units
-    return total
+    return sum(
+        2 * found.arrivals
+        - (found.to_units - found.from_units)
+        + _message_rate_per_s(load, stage) * stage.duration_s * found.mean_units
+        for stage, found in _outlooks(load)
+    )
 
 
 def peak_units(load: Load) -> int:
-    """Return the largest population that the load is written for, to size structures by."""
-    lifetime_s = load.lifetime_s or 0.0
-    return max(
-        math.ceil((stage.arrival_rate_per_s or 0.0) * lifetime_s)
-        if stage.units is None
-        else stage.units
-        for stage in load.stages
-    )
+    """
+    Return about the most units that are there at once, to size structures by.
+
+    Those who arrive in a tick before others leave in it are included, and four
+    standard deviations where the population is random.
+    """
+    return max(found.peak_slots for _, found in _outlooks(load))
+
+
+@dataclass(frozen=True, slots=True)
+class _Outlook:
+    """What a stage is expected to bring."""
+
+    from_units: float
+    to_units: float
+    mean_units: float
+    arrivals: float
+    peak_slots: int
+
+
+def _outlooks(load: Load) -> Iterator[tuple[Stage, _Outlook]]:
+    from_units = 0.0
+    for stage in load.stages:
+        found = _outlook(load, stage, from_units)
+        yield stage, found
+        from_units = found.to_units
+
+
+def _outlook(load: Load, stage: Stage, from_units: float) -> _Outlook:
+    pattern = _pattern(load, stage)
+    duration_s = stage.duration_s
+    span = (0.0, duration_s)
+    arrivals = _arrival_rate_per_s(load, stage) * _pattern_integral(pattern, span, duration_s)
+    tick_s = _tick_s(load, stage, round(from_units), LONGEST_TICK_S)
+    together = arrivals * tick_s / duration_s
+    if stage.units is not None:
+        mean_units = (from_units + stage.units) / 2
+        turnover = min(arrivals, mean_units * duration_s / tick_s) if stage.units else 0.0
+        arrivals = max(turnover, stage.units - from_units)
+        peak = max(from_units, stage.units) + (min(together, mean_units) if stage.units else 0.0)
+        return _Outlook(from_units, stage.units, mean_units, arrivals, math.ceil(peak))
+    if pattern.name == "churn":
+        return _Outlook(
+            from_units, from_units, from_units, arrivals, math.ceil(from_units + together)
+        )
+    lifetimes = duration_s / _lifetime_s(load)
+    level = arrivals / lifetimes
+    mean_units = level + (from_units - level) * -math.expm1(-lifetimes) / lifetimes
+    to_units = level + (from_units - level) * math.exp(-lifetimes)
+    highest = min(level * _crest(pattern, _lifetime_s(load)), from_units + arrivals)
+    peak = max(from_units, highest) + 4 * math.sqrt(highest) + together
+    return _Outlook(from_units, to_units, mean_units, arrivals, math.ceil(peak))
+
+
+def _crest(pattern: Pattern, lifetime_s: float) -> float:
+    """Return by how much the highest population of a pattern exceeds its mean, at most."""
+    match pattern.name:
+        case "ramp":
+            return 2.0
+        case "sine":
+            return 1 + pattern.amplitude
+        case "burst":
+            # Arrivals at 1/share of the rate for a share of the period, over what was left.
+            within = -math.expm1(-pattern.share * pattern.period_s / lifetime_s)
+            return within / pattern.share / -math.expm1(-pattern.period_s / lifetime_s)
+        case _:
+            return 1.0
+
+
+def _arrival_rate_per_s(load: Load, stage: Stage) -> float:
+    rate = stage.arrival_rate_per_s
+    return load.arrival_rate_per_s if rate is None else rate
+
+
+def _message_rate_per_s(load: Load, stage: Stage) -> float:
+    rate = stage.message_rate_per_s
+    return load.message_rate_per_s if rate is None else rate
+
+
+def _lifetime_s(load: Load) -> float:
+    if load.lifetime_s is None:
+        raise AssertionError("the scenario's own check lets no such stage pass")
+    return load.lifetime_s
 
 
 def _pattern(load: Load, stage: Stage) -> Pattern:
     return load.pattern if stage.pattern is None else stage.pattern
 
 
+def _tick_s(load: Load, stage: Stage, from_units: int, interval_s: float) -> float:
+    """Return the length of a stage's ticks: the interval, or a whole part of it."""
+    rate = _arrival_rate_per_s(load, stage)
+    if stage.units is None and _pattern(load, stage).name != "churn":
+        lifetime_s = _lifetime_s(load)
+    else:
+        lifetime_s = max(from_units, stage.units or 0) / rate if rate else math.inf
+    longest_s = LONGEST_TICK_S
+    if lifetime_s:
+        longest_s = max(SHORTEST_TICK_S, min(longest_s, TURNOVER_SHARE * lifetime_s))
+    return interval_s / math.ceil(interval_s / longest_s - _ROUNDING_S)
+
+
 def _slices(stage: Stage, tick_s: float) -> Iterator[tuple[float, float, bool]]:
     """Yield start, end and whether a plateau is reached, for each tick of a stage."""
-    edges = {round(part * stage.duration_s / stage.plateaus, 9) for part in range(stage.plateaus)}
-    plateaus = edges - {0.0} | {stage.duration_s}
-    ticks = math.ceil(stage.duration_s / tick_s - _ROUNDING_S)
-    inner = {round(number * tick_s, 9) for number in range(1, ticks)}
-    starts_s = 0.0
-    for ends_s in sorted(inner | plateaus):
-        if ends_s - starts_s > _ROUNDING_S:
-            yield starts_s, ends_s, ends_s in plateaus
-            starts_s = ends_s
+    starts_s, number = 0.0, 1
+    for left in reversed(range(stage.plateaus)):
+        plateau_s = stage.duration_s - stage.duration_s * left / stage.plateaus
+        while number * tick_s < plateau_s - _ROUNDING_S:
+            yield starts_s, number * tick_s, False
+            starts_s, number = number * tick_s, number + 1
+        yield starts_s, plateau_s, True
+        starts_s = plateau_s
+        if number * tick_s < plateau_s + _ROUNDING_S:
+            number += 1
 
 
 def _pattern_integral(pattern: Pattern, span: tuple[float, float], duration_s: float) -> float:

@@ -12,7 +12,8 @@ from memopt_cli.workloads.connections.observing import (
     KEYS,
     PENDING,
     Remembered,
-    canonical,
+    fingerprint,
+    plain,
     stored_value,
 )
 
@@ -45,7 +46,7 @@ class CompactRecords:
         self._compression = compression
         self._borrowed = borrowed
         self._capabilities = CapabilityStore()
-        self._canonical: dict[bytes, bytes] = {}
+        self._fingerprints: dict[bytes, bytes] = {}
 
     def create(self) -> CompactState:
         """Return an empty state."""
@@ -88,22 +89,24 @@ class CompactRecords:
             metadata=state.metadata,
             pending=state.pending,
             retained=state.retained_payloads(),
-            capabilities=self._canonical_of(state.capabilities),
+            capabilities=self._fingerprint_of(state.capabilities),
         )
 
-    def _canonical_of(self, capabilities: Capabilities | None) -> bytes:
+    def _fingerprint_of(self, capabilities: Capabilities | None) -> bytes:
         """
-        Return a shared document in canonical form.
+        Return the fingerprint of a shared document.
 
-        It is rendered once per document, from the view that connections read: the
-        view cannot be changed, so what one connection sees is what all see.
+        It is made once per document, from the view that connections read: the view
+        cannot be changed, so what one connection sees is what all see.
         """
         if capabilities is None:
-            return b"{}"
-        text = self._canonical.get(capabilities.document)
-        if text is None:
-            text = self._canonical[capabilities.document] = canonical(capabilities.content)
-        return text
+            return fingerprint({})
+        found = self._fingerprints.get(capabilities.document)
+        if found is None:
+            found = self._fingerprints[capabilities.document] = fingerprint(
+                plain(capabilities.content)
+            )
+        return found
 
     def _account(
         self, state: CompactState, message: bytes | memoryview, at_s: float, *, writes: bool

@@ -25,7 +25,13 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from memopt_cli.workloads.connections.observing import KEYS, PENDING, Remembered, stored_value
+from memopt_cli.workloads.connections.observing import (
+    KEYS,
+    PENDING,
+    Remembered,
+    fingerprint,
+    stored_value,
+)
 from memopt_cli.workloads.connections.receiving import BorrowedBuffers, through_own_buffer
 
 if TYPE_CHECKING:
@@ -122,7 +128,7 @@ class NaiveRecords:
             metadata=record["metadata"],
             pending=tuple(record["pending"]),
             retained=tuple(record["retained"] or ()),
-            capabilities=json.dumps(record["capabilities"], sort_keys=True).encode(),
+            capabilities=fingerprint(record["capabilities"]),
         )
 
     def _account(

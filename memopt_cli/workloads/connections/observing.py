@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 from collections.abc import Mapping
@@ -37,7 +38,7 @@ class Remembered:
     pending: tuple[int | str, ...]
     retained: tuple[bytes, ...]
     capabilities: bytes
-    """The handshake document in canonical form."""
+    """Fingerprint of the handshake document."""
 
     def to_bytes(self) -> bytes:
         """Return bytes that differ when any field does."""
@@ -54,20 +55,21 @@ class Remembered:
             sorted(self.metadata.items()),
             self.pending,
             [(len(payload), crc32(payload)) for payload in self.retained],
-            len(self.capabilities),
-            crc32(self.capabilities),
+            self.capabilities,
         )
         return fixed + repr(rest).encode()
 
 
-def canonical(view: object) -> bytes:
-    """Return a read-only JSON view as text with sorted keys, as `json.dumps` writes a dict."""
-    return json.dumps(_plain(view), sort_keys=True).encode()
+def fingerprint(document: object) -> bytes:
+    """Return 16 bytes that are equal for equal JSON, made of dictionaries and lists."""
+    text = json.dumps(document, sort_keys=True).encode()
+    return hashlib.blake2b(text, digest_size=16).digest()
 
 
-def _plain(view: object) -> object:
+def plain(view: object) -> object:
+    """Return a read-only view of JSON as dictionaries and lists."""
     if isinstance(view, Mapping):
-        return {key: _plain(value) for key, value in view.items()}
+        return {key: plain(value) for key, value in view.items()}
     if isinstance(view, tuple | list):
-        return [_plain(value) for value in view]
+        return [plain(value) for value in view]
     return view

@@ -9,7 +9,7 @@ from memopt_cli.workloads.connections.holding import Pooled, Registry, Table
 from memopt_cli.workloads.connections.naive import NaiveRecords
 from memopt_cli.workloads.connections.receiving import BorrowedBuffers
 from memopt_cli.workloads.connections.traffic import Payloads, handshake_documents
-from memopt_cli.workloads.population import WRITES, InProcess
+from memopt_cli.workloads.population import WRITES, Forgotten, InProcess
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from memopt_cli.workloads.settings import ConnectionsSettings
 
 T = TypeVar("T")
-
-_LIST_SLOT_BYTES = 8
-_BYTES_HEADER = 33
 
 
 class Records(Protocol[T]):
@@ -64,9 +61,7 @@ class Connections(InProcess, Generic[T]):
         self._holding = holding
         self._documents = documents
         self._arrived = 0
-        # A planted fault: bytes that each message leaves behind, the list's slot included.
-        self._leak = max(0, leak_bytes - _BYTES_HEADER - _LIST_SLOT_BYTES) if leak_bytes else None
-        self._forgotten: list[bytes] = []
+        self._leak = Forgotten(leak_bytes) if leak_bytes else None
 
     @property
     def units(self) -> int:
@@ -85,7 +80,7 @@ class Connections(InProcess, Generic[T]):
         writes = bool(code & WRITES)
         self._records.message(self._holding[slot], code & ~WRITES, at_s, writes=writes)
         if self._leak is not None:
-            self._forgotten.append(b"x" * self._leak)
+            self._leak.forget()
 
     def close(self, slot: int, at_s: float) -> None:  # noqa: ARG002
         """End one connection."""
