@@ -9,8 +9,8 @@ class ExitCode(IntEnum):
     """
     One code per kind of outcome, so that a crash never looks like a verdict.
 
-    0 to 2 are what Python and Typer already use; 99 is k6's; 130 and 143 are
-    the shell's 128 + SIGINT and 128 + SIGTERM.
+    0 to 2 are what Python and Typer already use; 99 is k6's; 129, 130 and 143
+    are the shell's 128 + SIGHUP, SIGINT and SIGTERM.
     """
 
     PASSED = 0
@@ -19,5 +19,6 @@ class ExitCode(IntEnum):
     TARGET_FAILED = 3
     INCONCLUSIVE = 4
     THRESHOLDS_CROSSED = 99
+    HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143

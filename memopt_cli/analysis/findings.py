@@ -33,7 +33,7 @@ _EXIT_CODES = {
     Verdict.CROSSED: ExitCode.THRESHOLDS_CROSSED,
     Verdict.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
 }
-_SIGNALS = {2: ExitCode.INTERRUPTED, 15: ExitCode.TERMINATED}
+_SIGNALS = {1: ExitCode.HUNG_UP, 2: ExitCode.INTERRUPTED, 15: ExitCode.TERMINATED}
 
 
 def judge(recording: Recording, scenario: Scenario) -> RunFindings:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -12,6 +15,8 @@ from memopt_cli import __version__
 from memopt_cli.cli import report, scenarios, simulate
 from memopt_cli.errors import MemoptError, ScenarioError
 from memopt_cli.exit_codes import ExitCode
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,24 +38,33 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def root(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001 - its callback does the work
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
     ] = False,
 ) -> None:
     """Measure what one more connection costs in memory, and whether it is given back."""
+    if context.invoked_subcommand != "simulate":
+        # As other tools do when `head` has seen enough; a run goes on without its reader.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
 def main() -> None:
     """Run the command line, and turn memopt's own errors into one message each."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name that the terminal cannot show is no reason to lose the rest.
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except MemoptError as exc:
         _tell(exc)
         raise SystemExit(exc.exit_code) from exc
-    except BrokenPipeError:
-        # Whoever read the output has gone, as `| head` does; nothing is left to say.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(ExitCode.INTERNAL_ERROR) from None
+    except OSError as exc:
+        if exc.errno not in _FULL:
+            raise
+        _tell(MemoptError(f"the output could not be written: {exc.strerror}"))
+        raise SystemExit(ExitCode.USAGE_ERROR) from exc
 
 
 def _tell(error: MemoptError) -> None:

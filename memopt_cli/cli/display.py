@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, TextIO
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, cast
 
 from memopt_cli.analysis.recording import Outcome
+from memopt_cli.cli.output import Output
 from memopt_cli.engine import events
 from memopt_cli.units import format_count, format_duration, format_size
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
+    from typing import TextIO
 
     from rich.console import Console
     from rich.table import Table
@@ -22,15 +25,51 @@ if TYPE_CHECKING:
 _MOST_CHECKS = 24
 """With more than these, the terminal shows those that did not pass."""
 
+_NARROW = 100
+"""Columns below which the live line has no bar and says less."""
+
 _MARKS = {"passed": "green", "crossed": "red", "inconclusive": "yellow"}
 
 
-def console(stream: TextIO, *, colour: bool) -> Console:
-    """Return a rich console on *stream*; without a terminal it neither colours nor wraps."""
+def console(stream: TextIO | None, *, colour: bool) -> Console:
+    """
+    Return a rich console on *stream*; without a terminal it neither colours nor wraps.
+
+    It drops what cannot be written: a reader that has gone does not end a run.
+    """
     from rich.console import Console
 
-    wide = None if stream.isatty() else 200
-    return Console(file=stream, no_color=not colour, highlight=False, width=wide)
+    output = Output(stream)
+    return Console(
+        file=cast("IO[str]", output),
+        no_color=not colour,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        width=None if output.isatty() else 200,
+    )
+
+
+def say(line: str) -> None:
+    """Print a line for people, on the error stream."""
+    console(sys.stderr, colour=False).print(line, soft_wrap=True)
+
+
+@contextmanager
+def live(out: Console | None) -> Iterator[Display]:
+    """Yield a display on *out*, or a silent one; leaving restores the terminal."""
+    if out is None:
+        yield Display(_nowhere())
+    else:
+        shown = Display(out)
+        with shown.progress:
+            yield shown
+
+
+def _nowhere() -> Console:
+    from rich.console import Console
+
+    return Console(file=cast("IO[str]", Output(None)), quiet=True)
 
 
 class Display:
@@ -40,17 +79,19 @@ class Display:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._out = out
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+        narrow = out.width < _NARROW
+        self.progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            *([] if narrow else [BarColumn(bar_width=24)]),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[state]}"),
+            TextColumn("{task.fields[state]}", markup=False),
             console=out,
             transient=True,
             disable=not out.is_terminal,
         )
-        self._task = self._progress.add_task("starting", total=None, state="")
+        self._task = self.progress.add_task("starting", total=None, state="")
+        self._narrow = narrow
         self._done_before = 0.0
         self._label = ""
         self._expected = 0.0
@@ -59,21 +100,17 @@ class Display:
         self._stage = ""
         self._unit = ""
 
-    def live(self) -> AbstractContextManager[object]:
-        """Return a context in which progress is drawn; leaving it restores the terminal."""
-        return self._progress
-
     def see(self, event: Event) -> None:
         """Show one event."""
         match event:
             case events.RunStarted():
-                self._progress.update(self._task, total=event.expected_operations)
+                self.progress.update(self._task, total=event.expected_operations)
             case events.VariantStarted():
                 values = " ".join(event.cell.values())
                 self._label = f"{event.name} {values}".strip()
                 self._expected, self._unit = event.expected_operations, event.unit
                 self._sample = None
-                self._progress.update(self._task, description=self._label, state="starting")
+                self.progress.update(self._task, description=self._label, state="starting")
             case events.StageStarted():
                 self._stage = event.stage.name
             case events.SampleTaken():
@@ -93,23 +130,23 @@ class Display:
             f"{self._stage}: {format_count(sample.units)} {self._unit}, "
             f"{format_size(sample.resident_anonymous_bytes)}"
         )
-        if sample.units:
+        if sample.units and not self._narrow:
             above = (sample.resident_anonymous_bytes - self._empty_bytes) / sample.units
             state += f", about {format_size(above)} each"
-        self._progress.update(self._task, completed=done, state=state)
+        self.progress.update(self._task, completed=done, state=state)
 
     def _ended(self, event: events.VariantEnded) -> None:
         self._done_before += self._expected
-        self._progress.update(self._task, completed=self._done_before)
+        self.progress.update(self._task, completed=self._done_before)
         if event.outcome is Outcome.FINISHED and self._sample is not None:
             sample = self._sample.sample
             self._out.print(
                 f"{self._label}: {format_count(sample.operations)} operations "
                 f"in {format_duration(sample.wall_s)}",
-                markup=False,
+                soft_wrap=True,
             )
         else:
-            self._out.print(f"{self._label}: {event.outcome}: {event.failure}", markup=False)
+            self._out.print(f"{self._label}: {event.outcome}: {event.failure}", soft_wrap=True)
 
 
 def show_results(out: Console, run: RunFindings, folder: str) -> None:
@@ -123,8 +160,12 @@ def show_results(out: Console, run: RunFindings, folder: str) -> None:
     checks = _checks(run)
     if checks.row_count:
         out.print(checks)
-    out.print(Text(wording.summary(run), style=_MARKS[run.verdict]))
-    out.print(Text(f"Report: {folder}/report.md"))
+    out.print(Text(wording.summary(run), style=_MARKS[run.verdict]), soft_wrap=True)
+    out.print(f"Report: {folder}/report.md", soft_wrap=True)
+    out.file.flush()
+    lost = out.file.error if isinstance(out.file, Output) else None
+    if lost is not None and not isinstance(lost, BrokenPipeError):
+        say(f"The results could not be printed: {lost}. They are in {folder}/report.md")
 
 
 def _variants(run: RunFindings) -> object:
@@ -188,4 +229,4 @@ def _checks(run: RunFindings) -> Table:
 
 def wants_colour(*, no_color: bool) -> bool:
     """Return whether colours are wanted: not with ``--no-color``, nor with NO_COLOR set."""
-    return not no_color and not os.environ.get("NO_COLOR") and sys.stderr.isatty()
+    return not no_color and not os.environ.get("NO_COLOR")

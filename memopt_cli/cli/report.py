@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - Typer reads annotations at run time
 from typing import TYPE_CHECKING, Annotated
@@ -80,8 +81,9 @@ def _replace(path: Path, content: bytes) -> None:
         partial.write_bytes(content)
         partial.replace(path)
     except OSError as exc:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise StoreError(
             f"cannot write {path}: {exc.strerror}",
-            hint="What was measured is kept; free space and run `memopt report` again.",
+            hint="What was measured is kept: run `memopt report` where the folder can be written.",
         ) from exc

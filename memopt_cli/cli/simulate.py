@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,15 +12,18 @@ from memopt_cli.errors import UsageError
 from memopt_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
+    from memopt_cli.engine.stopping import StopRequest
     from memopt_cli.scenario.loading import Plan
 
 REPORTS = Path("reports")
 
+_SIGNALS = (ExitCode.TERMINATED, ExitCode.INTERRUPTED, ExitCode.HUNG_UP)
 _WORST_FIRST = (
-    ExitCode.TERMINATED,
-    ExitCode.INTERRUPTED,
+    *_SIGNALS,
     ExitCode.TARGET_FAILED,
     ExitCode.THRESHOLDS_CROSSED,
     ExitCode.INCONCLUSIVE,
@@ -50,61 +52,99 @@ def simulate(
         loading.load(catalogue.find(name), settings=settings or (), scale=factor)
         for name in scenarios
     ]
+    folders = _folders([plan.scenario.name for plan in plans], out)
     colour = display.wants_colour(no_color=no_color)
     progress = None if quiet else display.console(sys.stderr, colour=colour)
     results = display.console(sys.stdout, colour=colour)
     codes: set[ExitCode] = set()
-    for plan in plans:
-        folder = _folder(plan.scenario.name, out, several=len(plans) > 1)
-        try:
-            codes.add(_run(plan, folder, progress, results))
-        except KeyboardInterrupt:
-            # The second signal: what was kept is on disk, and nothing more is waited for.
-            raise typer.Exit(ExitCode.INTERRUPTED) from None
-        if codes & {ExitCode.INTERRUPTED, ExitCode.TERMINATED}:
+    for plan, folder in zip(plans, folders, strict=True):
+        codes.add(_run(plan, folder, progress, results))
+        if codes & set(_SIGNALS):
             break
     raise typer.Exit(next(code for code in _WORST_FIRST if code in codes))
 
 
-def _folder(name: str, out: Path | None, *, several: bool) -> Path:
-    """Return a folder for a run that holds none yet."""
+def _folders(names: Sequence[str], out: Path | None) -> list[Path]:
+    """Return the folder of each run; those that are named are checked before any run."""
+    if out is None:
+        return [_dated(name) for name in names]
+    if str(out) == ".":
+        raise UsageError("--out names no folder", hint="Give a new one: --out reports/mine")
+    folders = [out / name for name in names] if len(names) > 1 else [out]
+    for folder in folders:
+        if folders.count(folder) > 1:
+            raise UsageError(f"two runs would go to {folder}", hint="Run them one by one.")
+        try:
+            taken = folder.exists() and not folder.is_dir()
+        except OSError as exc:
+            raise UsageError(f"--out {folder}: {exc.strerror}") from exc
+        if taken:
+            raise UsageError(f"{folder} is not a folder", hint="Give another one with --out.")
+    return folders
+
+
+def _dated(name: str) -> Path:
+    """Make and return a folder that no other run has, even of the same second."""
     from datetime import UTC, datetime
 
-    if out is not None:
-        folder = out / name if several else out
-        if folder.exists() and not folder.is_dir():
-            raise UsageError(f"{folder} is not a folder", hint="Give another one with --out.")
-        return folder
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    wanted = REPORTS / f"{stamp}-{name}"
     number = 1
-    while wanted.exists():
-        number += 1
-        wanted = REPORTS / f"{stamp}-{name}-{number}"
-    return wanted
+    while True:
+        suffix = "" if number == 1 else f"-{number}"
+        folder = REPORTS / f"{stamp}-{name}{suffix}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        except OSError as exc:
+            raise UsageError(
+                f"cannot make {folder}: {exc.strerror}", hint="Give another folder with --out."
+            ) from exc
+        else:
+            return folder
 
 
 def _run(plan: Plan, folder: Path, progress: Console | None, results: Console) -> ExitCode:
     """Run one plan, keep it, render it, and return how it ended."""
+    from memopt_cli.cli import display
+    from memopt_cli.cli.report import render
+    from memopt_cli.engine.stopping import StopRequest, signals_to
+
+    stop = StopRequest()
+    with signals_to(stop):
+        try:
+            _measure(plan, folder, progress, stop)
+            found = render(folder)
+        except KeyboardInterrupt:
+            # The second signal: nothing more is waited for, and what was kept is on disk.
+            display.say(f"Stopped at once. What was measured: memopt report {folder}")
+            return ExitCode(128 + (stop.signal or 2))
+        display.show_results(results, found, str(folder))
+    return found.exit_code
+
+
+def _measure(plan: Plan, folder: Path, progress: Console | None, stop: StopRequest) -> None:
+    """Run one plan and keep it in its folder."""
     from datetime import UTC, datetime
 
     from memopt_cli.cli import display
-    from memopt_cli.cli.report import render
     from memopt_cli.engine.clock import SystemClock
     from memopt_cli.engine.keeping import kept
     from memopt_cli.engine.launcher import LocalLauncher
     from memopt_cli.engine.simulate import simulate as engine
-    from memopt_cli.engine.stopping import StopRequest, signals_to
     from memopt_cli.engine.watch import ThresholdWatch
+    from memopt_cli.scenario import loading
     from memopt_cli.scenario.dumping import dump
     from memopt_cli.store import layout, reader
     from memopt_cli.store.writer import RunWriter
 
-    clock, stop = SystemClock(), StopRequest()
-    with RunWriter(folder) as writer, signals_to(stop):
+    clock, scenario = SystemClock(), dump(plan.scenario)
+    # What is kept must be readable afterwards: better to find out before the run.
+    loading.load_text(scenario, folder / layout.SCENARIO)
+    with RunWriter(folder) as writer, display.live(progress) as shown:
         stream = engine(
             plan,
-            scenario_yaml=dump(plan.scenario),
+            scenario_yaml=scenario,
             started_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             launcher=LocalLauncher(folder / layout.TARGET_LOG, clock=clock, stop=stop),
             clock=clock,
@@ -113,12 +153,6 @@ def _run(plan: Plan, folder: Path, progress: Console | None, results: Console) -
         watch = ThresholdWatch(
             plan.scenario, read=lambda: reader.read(folder), clock=clock, stop=stop
         )
-        shown = None if progress is None else display.Display(progress)
-        with shown.live() if shown is not None else nullcontext():
-            for event in kept(stream, writer):
-                watch.see(event)
-                if shown is not None:
-                    shown.see(event)
-    found = render(folder)
-    display.show_results(results, found, str(folder))
-    return found.exit_code
+        for event in kept(stream, writer):
+            watch.see(event)
+            shown.see(event)

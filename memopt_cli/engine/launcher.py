@@ -31,6 +31,9 @@ _LOOK_EVERY_S = 0.1
 _END_WITHIN_S = 2.0
 _LOG_TAIL_BYTES = 10_000
 
+_DISTORTING = {"PYTHONTRACEMALLOC", "PYTHONDEVMODE", "PYTHONMALLOCSTATS", "PYTHONINSPECT"}
+"""Variables for looking at a Python program, which a subject would pay for with its memory."""
+
 
 class Subject(Protocol):
     """A process under test, as the engine sees it."""
@@ -85,12 +88,18 @@ class LocalLauncher:
         with self._log.open("ab") as log:
             log.write(f"--- {label}\n".encode())
             log.flush()
-            subject = LocalSubject(
-                log,
-                clock=self._clock,
-                stop=self._stop,
-                answer_within_s=self._answer_within_s,
-            )
+            try:
+                subject = LocalSubject(
+                    log,
+                    clock=self._clock,
+                    stop=self._stop,
+                    answer_within_s=self._answer_within_s,
+                )
+            except OSError as exc:
+                raise SubjectDied(
+                    f"the subject could not be started: {exc.strerror}",
+                    hint="Raise the limits of this shell: see `ulimit -a`.",
+                ) from exc
         try:
             subject.ask({"settings": settings.to_json()})
         except BaseException:
@@ -239,20 +248,21 @@ class LocalSubject:
             log.seek(max(self._log_start, end - _LOG_TAIL_BYTES))
             lines = log.read().decode(errors="replace").splitlines()
         said = [line for line in lines if line.strip()]
-        last = f" Its last line: {said[-1].strip()}" if said else " It wrote nothing."
-        return f"Its output is in target.log.{last}"
+        last = f"its last line: {said[-1].strip()}" if said else "it is empty"
+        return f"Its output is in target.log; {last}"
 
 
 def _environment() -> dict[str, str]:
     """Return the subject's environment: the controller's, and what makes heaps comparable."""
     ours = environment.SUBJECT_SETTINGS
     tunables = [os.environ.get("GLIBC_TUNABLES", ""), ours["GLIBC_TUNABLES"]]
-    return {**os.environ, **ours, "GLIBC_TUNABLES": ":".join(filter(None, tunables))}
+    theirs = {name: value for name, value in os.environ.items() if name not in _DISTORTING}
+    return {**theirs, **ours, "GLIBC_TUNABLES": ":".join(filter(None, tunables))}
 
 
 def _ending(code: int) -> str:
     if code >= 0:
         return f"exited with status {code}"
     name = signal.Signals(-code).name
-    cause = ", which is what the kernel sends when memory runs out" if name == "SIGKILL" else ""
+    cause = ", by somebody or by the kernel for want of memory" if name == "SIGKILL" else ""
     return f"was ended by {name}{cause}"

@@ -43,6 +43,9 @@ class Sampler:
         self._exact_s = 0.0
         self._machine_looked_at = self._started
         self._pauses = _no_pauses()
+        self.stage: int | None = None
+        """Index of the current stage; `None` before the first."""
+
         self.operations = 0
         self.busy_s = 0.0
 
@@ -55,12 +58,13 @@ class Sampler:
         """Real time since the variant began."""
         return self._clock.now() - self._started
 
-    def start_stage(self) -> None:
+    def start_stage(self, stage: int) -> None:
         """Begin a stage: its pauses are counted on their own."""
         self._count(self._subject.recorder.pauses())
         self._pauses = _no_pauses()
+        self.stage = stage
 
-    def take(self, *, at_s: float, stage: int, units: int, plateau: bool) -> Sample:
+    def take(self, *, at_s: float, units: int, plateau: bool) -> Sample:
         """
         Return a sample of the subject, which is at rest.
 
@@ -69,20 +73,17 @@ class Sampler:
             SubjectOutOfMemory: The machine has hardly any memory left.
         """
         try:
-            return self._take(at_s=at_s, stage=stage, units=units, plateau=plateau)
+            return self._take(at_s=at_s, units=units, plateau=plateau)
         except SubjectDied:
             # The launcher knows of what.
             raise self._subject.death() from None
 
-    def _take(self, *, at_s: float, stage: int, units: int, plateau: bool) -> Sample:
+    def _take(self, *, at_s: float, units: int, plateau: bool) -> Sample:
         began = self._clock.now()
         self._look_at_machine(units, began)
         pauses = self._subject.recorder.pauses()
         self._count(pauses)
         residency = self._process.residency()
-        if not residency.rss_bytes:
-            # Only a process that has ended and was not waited for yet holds no page at all.
-            raise SubjectDied(f"process {self._process.pid} is gone")
         activity = self._process.activity()
         exact = self._process.footprint() if plateau or self._can_afford(began) else None
         if exact is not None and not plateau:
@@ -91,7 +92,7 @@ class Sampler:
         return Sample(
             at_s=at_s,
             wall_s=began - self._started,
-            stage=stage,
+            stage=self._current_stage(),
             units=units,
             operations=self.operations,
             rss_bytes=residency.rss_bytes,
@@ -113,17 +114,22 @@ class Sampler:
             fds=activity.fds,
         )
 
-    def durations(self, stage: int) -> DurationsRecorded:
+    def durations(self) -> DurationsRecorded:
         """Return the pauses and latencies of the current stage so far."""
         recorder = self._subject.recorder
         self._count(recorder.pauses())
         return DurationsRecorded(
-            stage=stage,
+            stage=self._current_stage(),
             pauses=dict(enumerate(self._pauses)),
             latency=recorder.latency(),
             pauses_lost=recorder.lost,
             recorder_installed=recorder.installed,
         )
+
+    def _current_stage(self) -> int:
+        if self.stage is None:
+            raise AssertionError("nothing is sampled before the first stage")
+        return self.stage
 
     def _count(self, pauses: list[Pause]) -> None:
         for pause in pauses:

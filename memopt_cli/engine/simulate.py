@@ -72,8 +72,9 @@ def simulate(
         try:
             yield from _variant(cell, variant, launcher, clock, stop)
         except TargetError as exc:
-            outcome, reason = Outcome.FAILED, f"{variant.name}: {exc}. {exc.hint}"
-            yield VariantEnded(Outcome.FAILED, failure=f"{exc}. {exc.hint}")
+            failure = f"{exc}. {exc.hint}".rstrip(". ")
+            outcome, reason = Outcome.FAILED, f"{variant.name}: {failure}"
+            yield VariantEnded(Outcome.FAILED, failure=failure)
         except Stopped:
             outcome, reason = stop.outcome or Outcome.INTERRUPTED, stop.reason
             yield VariantEnded(outcome, failure=reason)
@@ -118,18 +119,29 @@ def _variant(
 def _stages(
     scenario: Scenario, subject: Subject, sampler: Sampler, clock: Clock, stop: StopRequest
 ) -> Iterator[Event]:
-    """Walk the ticks of all stages; sample at the interval, at plateaus and at stage ends."""
+    """Walk the ticks of all stages; what was timed up to a failure or a stop is told too."""
+    try:
+        yield from _ticks(scenario, subject, sampler, clock, stop)
+    except (TargetError, Stopped):
+        if sampler.stage is not None:
+            yield sampler.durations()
+        raise
+
+
+def _ticks(
+    scenario: Scenario, subject: Subject, sampler: Sampler, clock: Clock, stop: StopRequest
+) -> Iterator[Event]:
+    """Sample at the interval, at plateaus and at stage ends."""
     stages = _spans(scenario)
     on_wall = scenario.load.clock == "wall"
     interval_s = scenario.sampling.interval_s
-    current, due_s, kept_s = -1, interval_s, 0.0
+    due_s, kept_s = interval_s, 0.0
     for tick in _transcript(scenario):
         stop.check()
-        if tick.stage != current:
-            current = tick.stage
+        if tick.stage != sampler.stage:
             subject.start_stage()
-            sampler.start_stage()
-            yield StageStarted(current, stages[current])
+            sampler.start_stage(tick.stage)
+            yield StageStarted(tick.stage, stages[tick.stage])
         if on_wall:
             _wait(tick.ends_s - sampler.wall_s, clock, stop)
         done = subject.tick(tick)
@@ -138,17 +150,11 @@ def _stages(
         if due:
             due_s = interval_s * (math.floor(tick.ends_s / interval_s + _ROUNDING_S) + 1)
         if due or tick.is_plateau or tick.ends_stage:
-            yield SampleTaken(
-                sampler.take(
-                    at_s=tick.ends_s,
-                    stage=current,
-                    units=done["units"],
-                    plateau=tick.is_plateau,
-                )
-            )
+            sample = sampler.take(at_s=tick.ends_s, units=done["units"], plateau=tick.is_plateau)
+            yield SampleTaken(sample)
         if tick.ends_stage or sampler.wall_s - kept_s > _KEEP_DURATIONS_EVERY_S:
             kept_s = sampler.wall_s
-            yield sampler.durations(current)
+            yield sampler.durations()
 
 
 def _transcript(scenario: Scenario) -> Transcript:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from types import FrameType
 
 
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 class Stopped(Exception):
     """Raised inside the engine at the first safe point after a stop was asked for."""
 
@@ -53,7 +56,8 @@ def signals_to(stop: StopRequest) -> Iterator[None]:
     def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         stop.by_signal(number)
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    # One that was ignored from outside, as nohup does, stays ignored.
+    numbers = [one for one in _STOPPING if signal.getsignal(one) is not signal.SIG_IGN]
     before = {number: signal.signal(number, on_signal) for number in numbers}
     try:
         yield

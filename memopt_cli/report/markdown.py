@@ -73,7 +73,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _in_cell(text: str) -> str:
     """Return *text* as it must be written not to end its cell."""
-    return " ".join(text.split("\n")).replace("|", "\\|")
+    return " ".join(text.split("\n")).replace("|", "\\|").replace("<", "&lt;")
 
 
 def _failures(run: RunFindings) -> list[str]:

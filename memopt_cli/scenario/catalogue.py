@@ -43,7 +43,11 @@ def find(name_or_file: str) -> Path:
         raise UsageError("the name of a scenario holds a NUL character")
     path = Path(name_or_file)
     if path.suffix or os.sep in name_or_file:
-        if path.exists():
+        try:
+            exists = path.exists()
+        except OSError as exc:
+            raise UsageError(f"{name_or_file}: {exc.strerror}") from exc
+        if exists:
             return path
         known = names()
         hint = nearest(path.stem, known) if path.parent == Path() else ""

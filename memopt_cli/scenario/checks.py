@@ -148,9 +148,21 @@ def between_sections(scenario: Scenario) -> list[Fault]:
     return [
         *_repeated_variants(scenario),
         *_unknown_references(scenario),
+        *_useless_options(scenario),
         *size_faults(scenario),
         *_matrix_faults(scenario),
     ]
+
+
+def _useless_options(scenario: Scenario) -> Iterator[Fault]:
+    """Yield options of variants that the workload has no use for."""
+    if scenario.workload == "connections":
+        return
+    for index, variant in enumerate(scenario.variants):
+        for key, value in (("pool", variant.pool), ("compact", variant.compact)):
+            if value is not None:
+                what = f"workload '{scenario.workload}' has no {key}"
+                yield Fault(("variants", index, key), what, "Remove it.", at_key=True)
 
 
 def _repeated_variants(scenario: Scenario) -> Iterator[Fault]:

@@ -98,6 +98,10 @@ def scenarios(draw: st.DrawFn) -> dict[str, Any]:
         )
     )
     raw["workload"] = "connections" if word == "connections" else "synthetic"
+    if word == "units":
+        for variant in raw.get("variants", ()):
+            variant.pop("pool", None)
+            variant.pop("compact", None)
     if word == "connections":
         raw["connections"] = draw(
             st.fixed_dictionaries(

@@ -547,3 +547,16 @@ def test_a_pool_that_grows_out_of_range(told: Callable[..., list[str]], base: st
     assert told(text, scale=100.0) == [
         "--scale 10000%: a pool of 100,000,000 | Use at most 10,000,000."
     ]
+
+
+def test_options_that_a_workload_has_no_use_for(told: Callable[..., list[str]]) -> None:
+    """A synthetic unit has no state to pool or to pack, so asking for it is refused."""
+    text = (
+        "version: 1\nname: small\nworkload: synthetic\nload: {units: 10}\n"
+        "variants: [{name: a, pool: on, compact: on}]\n"
+    )
+
+    assert told(text) == [
+        "s.yaml:5:22: workload 'synthetic' has no pool | Remove it.",
+        "s.yaml:5:32: workload 'synthetic' has no compact | Remove it.",
+    ]
