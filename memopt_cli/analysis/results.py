@@ -59,6 +59,11 @@ class Estimate:
         """Return a figure that was read, not estimated."""
         return cls(value, value, value, How.MEASURED)
 
+    def widened(self, share: float) -> Estimate:
+        """Return the figure with its interval wider by a share of the value at either end."""
+        reach = share * abs(self.value)
+        return Estimate(self.value, self.low - reach, self.high + reach, self.how)
+
     def overlaps(self, other: Estimate) -> bool:
         """Return whether the two intervals have a point in common: no difference is shown."""
         return self.low <= other.high and other.low <= self.high

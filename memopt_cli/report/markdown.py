@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis.comparison import compare
+from memopt_cli.analysis.comparison import MEMORY_SPREAD, TIMING_SPREAD, compare
 from memopt_cli.analysis.results import Verdict
 from memopt_cli.report import wording
 from memopt_cli.units import Dimension, format_count, format_duration, format_size
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 _READING = (
     "Memory is idle unless the growing stage sends messages; *loaded* is after the steady stage, "
     "what is above the fixed cost divided by the units. The fixed cost is the line at no units: "
-    "interpreter, code, and what was made beforehand."
+    "interpreter, code, and what was made beforehand. Factors have intervals that allow for what "
+    f"equal processes differ by: {MEMORY_SPREAD:.0%} in memory, {TIMING_SPREAD:.0%} in times."
 )
 
 _GROWTH = (
@@ -73,7 +74,9 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _in_cell(text: str) -> str:
     """Return *text* as it must be written not to end its cell."""
-    return " ".join(text.split("\n")).replace("|", "\\|").replace("<", "&lt;")
+    line = " ".join(text.split("\n")).replace("|", "\\|")
+    # Between backticks nothing is markup, and an escape would be shown as it is written.
+    return line if line.startswith("`") else line.replace("<", "&lt;")
 
 
 def _failures(run: RunFindings) -> list[str]:
@@ -187,37 +190,38 @@ def _rate(variant: VariantFindings) -> str:
 def _changes(group: Sequence[VariantFindings]) -> list[str]:
     first, *others = group
     rows = [
-        [name, *(_change(take(first), take(variant), variant) for variant in others)]
-        for name, take in _measures(wording.singular(first.unit))
+        [name, *(_change(take(first), take(other), spread, other) for other in others)]
+        for name, spread, take in _measures(wording.singular(first.unit))
     ]
     head = [f"times smaller than {first.name}", *(variant.name for variant in others)]
     return [_table(head, rows)]
 
 
-def _measures(unit: str) -> list[tuple[str, Callable[[VariantFindings], Estimate | None]]]:
+def _measures(unit: str) -> list[tuple[str, float, Callable[[VariantFindings], Estimate | None]]]:
     return [
-        (f"memory per {unit}", lambda v: v.memory.per_unit),
-        (f"memory per {unit}, loaded", lambda v: v.memory.loaded),
-        ("kept after the last left", lambda v: v.retained),
-        ("GC pause, p99", lambda v: v.gc_pause.p99_s if v.gc_pause else None),
-        ("operation latency, p50", lambda v: v.operation_latency.p50_s),
-        ("operation latency, p99", lambda v: v.operation_latency.p99_s),
+        (f"memory per {unit}", MEMORY_SPREAD, lambda v: v.memory.per_unit),
+        (f"memory per {unit}, loaded", MEMORY_SPREAD, lambda v: v.memory.loaded),
+        ("kept after the last left", MEMORY_SPREAD, lambda v: v.retained),
+        ("GC pause, p99", TIMING_SPREAD, lambda v: v.gc_pause.p99_s if v.gc_pause else None),
+        ("operation latency, p50", TIMING_SPREAD, lambda v: v.operation_latency.p50_s),
+        ("operation latency, p99", TIMING_SPREAD, lambda v: v.operation_latency.p99_s),
     ]
 
 
-def _change(before: Estimate | None, after: Estimate | None, variant: VariantFindings) -> str:
+def _change(
+    before: Estimate | None, after: Estimate | None, spread: float, variant: VariantFindings
+) -> str:
     """Return by what factor a measure fell, with its interval."""
     if variant.same_work is False:
         return "not comparable: it did other work"
     if before is None or after is None:
         return wording.NOT_MEASURED
-    if before.overlaps(after):
+    change = compare(before, after, spread=spread)
+    if change.before.overlaps(change.after):
         return "no difference shown"
-    change = compare(before, after)
     if change.factor is None or change.factor_low is None or change.factor_high is None:
         return f"{'less' if after.value < before.value else 'more'}, not above zero in both"
-    low, high = f"{change.factor_low:.3g}", f"{change.factor_high:.3g}"
-    return f"{change.factor:.3g}" + (f" ({low} to {high})" if low != high else "")
+    return f"{change.factor:.3g} ({change.factor_low:.3g} to {change.factor_high:.3g})"
 
 
 def pauses(variant: VariantFindings) -> str:
