@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import zlib
 from collections import defaultdict
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,14 @@ def read(directory: Path) -> Recording:
             f"{path} cannot be read: {exc}",
             hint="A run that was killed has to be in a writable folder; otherwise it is damaged.",
         ) from exc
-    except (sqlite3.DatabaseError, ValueError, LookupError, TypeError, AttributeError) as exc:
+    except (
+        sqlite3.DatabaseError,
+        zlib.error,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as exc:
         # Whatever is wrong with the values of a damaged file shows as one of these.
         raise StoreError(
             f"{path} cannot be read: {exc}", hint="It is damaged or was not written by memopt."
@@ -158,7 +166,7 @@ def _histograms(
     pauses: dict[tuple[int, int], Histogram] = defaultdict(Histogram)
     latency: dict[int, Histogram] = defaultdict(Histogram)
     for row in base.execute("SELECT * FROM histograms WHERE variant = ?", (variant,)):
-        histogram = Histogram.from_bytes(row["words"])
+        histogram = Histogram.from_bytes(zlib.decompress(row["words"]))
         if row["kind"] == layout.LATENCY:
             latency[row["stage"]] = histogram
         else:

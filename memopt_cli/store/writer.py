@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import json
 import sqlite3
+import zlib
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
@@ -188,7 +189,7 @@ class RunWriter:
         with _refusals(self.directory):
             self._base.execute(
                 "INSERT OR REPLACE INTO histograms VALUES (?, ?, ?, ?, ?)",
-                (variant, stage, kind, generation, histogram.to_bytes()),
+                (variant, stage, kind, generation, zlib.compress(histogram.to_bytes(), 1)),
             )
 
 
