@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,13 @@ from pathlib import Path
 from memopt_cli.exit_codes import ExitCode
 from memopt_cli.scenario import loading
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def _memopt(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "memopt_cli", *arguments]
+    return subprocess.run(command, cwd=folder, check=False, capture_output=True)
 
 
 def _blocks(language: str) -> list[str]:
@@ -20,11 +27,39 @@ def _blocks(language: str) -> list[str]:
 def test_the_scenario_is_valid_and_twelve_lines_long(tmp_path: Path) -> None:
     """A reader who copies the scenario can run it."""
     (block,) = _blocks("yaml")
-    path = tmp_path / "mine.yaml"
+    path = tmp_path / "short.yaml"
     path.write_text(block, encoding="utf-8")
 
-    assert "mine" == loading.load(path).scenario.name
+    assert "short" == loading.load(path).scenario.name
     assert 12 == len(block.splitlines())
+
+
+def test_the_scenario_passes(tmp_path: Path) -> None:
+    """Who runs the scenario as it stands sees it pass."""
+    (block,) = _blocks("yaml")
+    (tmp_path / "short.yaml").write_text(block, encoding="utf-8")
+
+    assert 0 == _memopt(tmp_path, "simulate", "short.yaml").returncode
+
+
+def test_the_starter_passes(tmp_path: Path) -> None:
+    """What `memopt scenarios new` writes runs, and every threshold in it holds."""
+    _memopt(tmp_path, "scenarios", "new", "mine")
+
+    assert 0 == _memopt(tmp_path, "simulate", "mine.yaml").returncode
+
+
+def test_the_reference_reports_are_what_memopt_renders(tmp_path: Path) -> None:
+    """Each committed run is readable by this release, and gives the committed report again."""
+    found = sorted(path.parent for path in (ROOT / "reports").glob("*/report.md"))
+    committed = [path for path in found if not path.name[0].isdigit()]
+    assert committed
+    for folder in committed:
+        copy = tmp_path / folder.name
+        shutil.copytree(folder, copy)
+        assert 0 == _memopt(tmp_path, "report", folder.name).returncode
+        for name in ("report.md", "run.json"):
+            assert (folder / name).read_bytes() == (copy / name).read_bytes()
 
 
 def test_the_code_runs() -> None:
@@ -59,4 +94,4 @@ def test_every_linked_file_exists() -> None:
     """No link of the README leads nowhere."""
     links = re.findall(r"\]\(([^)#]+)\)", README)
 
-    assert [] == [link for link in links if not (Path(__file__).parent.parent / link).exists()]
+    assert [] == [link for link in links if not (ROOT / link).exists()]

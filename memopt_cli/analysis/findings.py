@@ -120,6 +120,7 @@ def variant_findings(
         pool=recording.pool,
         sampling=_sampling_cost(samples),
         stages=recording.stages,
+        lateness=_lateness(recording) if clock == "wall" else 0.0,
     )
 
 
@@ -139,6 +140,16 @@ def _leak(recording: VariantRecording, clock: str) -> Leak:
         reason = "no stage holds its population: add one with the same population as the one before"
         return Leak(LeakVerdict.INCONCLUSIVE, None, None, None, 0, 0.0, reason)
     return leak.slope([s for s in recording.samples if s.stage == steady], clock=clock)
+
+
+def _lateness(recording: VariantRecording) -> float:
+    """Return how far behind its load the latest stage fell, as a share of that stage."""
+    shares = [0.0]
+    for number, stage in enumerate(recording.stages):
+        behind = [s.wall_s - s.at_s for s in recording.samples if s.stage == number]
+        if behind:
+            shares.append(max(behind) / (stage.ends_s - stage.starts_s))
+    return max(shares)
 
 
 def _sampling_cost(samples: Sequence[Sample]) -> SamplingCost:

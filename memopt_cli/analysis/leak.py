@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from memopt_cli.analysis.results import Estimate, How, Leak, LeakVerdict
 from memopt_cli.analysis.statistics import fit_line
-from memopt_cli.units import format_size
+from memopt_cli.units import format_duration, format_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +30,9 @@ BLOCKS = 10
 PAGE_BYTES = 4096
 SMALLEST_GROWTH_BYTES = 16 * 1024
 """Growth below four pages is rounding, not a leak."""
+
+STEADY_SHARE = 0.8
+"""The second half of a leak grows as fast as the whole; of what fills up, ever more slowly."""
 
 HARMLESS_SHARE = 0.02
 HARMLESS_BYTES = 256 * 1024
@@ -75,6 +78,9 @@ def slope(samples: Sequence[Sample], *, clock: str) -> Leak:
     over_s = kept[-1].at_s - kept[0].at_s
     level = statistics.median(s.resident_anonymous_bytes for s in kept)
     verdict, reason = _verdict(by_time, over_s, level)
+    if verdict is LeakVerdict.LEAK and not _goes_on(kept, by_time, how):
+        verdict = LeakVerdict.INCONCLUSIVE
+        reason = "its growth slows down, as of something that fills up: lengthen the steady stage"
     per_unit = _operations_per_unit(kept)
     if verdict is LeakVerdict.LEAK and 0 < per_unit < SETTLED_OPERATIONS:
         verdict = LeakVerdict.INCONCLUSIVE
@@ -83,7 +89,8 @@ def slope(samples: Sequence[Sample], *, clock: str) -> Leak:
             f"its first filling; lengthen the steady stage to {SETTLED_OPERATIONS} or more"
         )
     half_width = (by_time.high - by_time.low) / 2
-    return Leak(verdict, by_time, by_operation, half_width, len(kept), over_s, reason)
+    least = max(half_width, _harmless_bytes(level) / over_s - half_width)
+    return Leak(verdict, by_time, by_operation, least, len(kept), over_s, reason)
 
 
 def _inconclusive(samples: Sequence[Sample], reason: str) -> Leak:
@@ -95,9 +102,21 @@ def _operations_per_unit(samples: Sequence[Sample]) -> float:
     return (samples[-1].operations - samples[0].operations) / units if units else 0.0
 
 
+def _goes_on(samples: Sequence[Sample], slope: Estimate, how: How) -> bool:
+    """Return whether the second half grows as the whole does: a window that fills up does not."""
+    half = samples[len(samples) // 2 :]
+    late = _fit(half, [sample.at_s for sample in half], how)
+    return late is not None and late.low > 0 and late.value >= STEADY_SHARE * slope.value
+
+
+def _harmless_bytes(level: float) -> float:
+    """Return the growth over the run that does not contradict "no leak" at a level of memory."""
+    return max(HARMLESS_BYTES, HARMLESS_SHARE * level)
+
+
 def _verdict(slope: Estimate, over_s: float, level: float) -> tuple[LeakVerdict, str]:
     """Return the verdict, and why it is inconclusive."""
-    harmless = slope.high * over_s < max(HARMLESS_BYTES, HARMLESS_SHARE * level)
+    harmless = slope.high * over_s < _harmless_bytes(level)
     if slope.low > 0 and slope.value * over_s > SMALLEST_GROWTH_BYTES:
         if harmless:
             grown = format_size(slope.value * over_s)
@@ -105,7 +124,8 @@ def _verdict(slope: Estimate, over_s: float, level: float) -> tuple[LeakVerdict,
             return LeakVerdict.INCONCLUSIVE, reason
         return LeakVerdict.LEAK, ""
     if harmless:
-        return LeakVerdict.NO_LEAK, ""
+        most, over = format_size(max(0.0, slope.high) * 3600), format_duration(over_s)
+        return LeakVerdict.NO_LEAK, f"no more than {most}/h, seen for {over}"
     return LeakVerdict.INCONCLUSIVE, "the interval is too wide to tell"
 
 

@@ -26,11 +26,12 @@ _RESOLUTION_BYTES = {ANONYMOUS: 2 * 4096, HEAP: 16}
 
 _HIDDEN_SHARE = 20
 """
-Growth seen from outside is trusted from 20 times the free heap that was used up.
+Growth seen from outside is trusted from 20 times the growth that free heap hid.
 
 Units that settle in heap that was free already are invisible to the kernel; with
-this factor they are at most 5 % of the growth. Free heap that grows is another
-matter: it is fragmentation, and the kernel is right to charge it.
+this factor they are at most 5 % of the growth, and the interval allows for them. Free
+heap that grows is another matter: it is fragmentation, and the kernel is right to
+charge it.
 """
 
 _SMALLEST_GROWTH_BYTES = 1024**2
@@ -117,7 +118,8 @@ def retained(samples: Sequence[Sample]) -> Estimate | None:
     Return the anonymous bytes that stayed after the last unit left.
 
     Measured as the difference of two empty processes; the interval is the spread
-    of the exact readings before the first unit and after the last.
+    of the exact readings before the first unit and after the last, and a page at
+    either end.
     """
     with_units = [index for index, sample in enumerate(samples) if sample.units]
     if not with_units:
@@ -126,8 +128,12 @@ def retained(samples: Sequence[Sample]) -> Estimate | None:
     after = _exact(samples[with_units[-1] + 1 :])
     if not before or not after:
         return None
+    coarse = _RESOLUTION_BYTES[ANONYMOUS]
     return Estimate(
-        after[-1] - before[-1], min(after) - max(before), max(after) - min(before), How.MEASURED
+        after[-1] - before[-1],
+        min(after) - max(before) - coarse,
+        max(after) - min(before) + coarse,
+        How.MEASURED,
     )
 
 
@@ -144,11 +150,17 @@ def _basis(plateaus: Sequence[Sample]) -> tuple[str, str]:
     if len(seen) < len(plateaus):
         return HEAP, "anonymous memory could not be read"
     growth = seen[-1][1] - seen[0][1]
-    free = [sample.heap_free_bytes or 0 for sample in plateaus]
-    used_up = free[0] - min(free)
-    if growth >= max(_HIDDEN_SHARE * used_up, _SMALLEST_GROWTH_BYTES):
-        return ANONYMOUS, "anonymous memory grew by far more than free heap could hide"
-    return HEAP, "the population is so small that free heap could hide it from outside"
+    if growth >= max(_HIDDEN_SHARE * _hidden_bytes(plateaus), _SMALLEST_GROWTH_BYTES):
+        return ANONYMOUS, "anonymous memory grew by far more than free heap hid"
+    return HEAP, "free heap could hide, or hid, too much of the growth from outside"
+
+
+def _hidden_bytes(plateaus: Sequence[Sample]) -> int:
+    """Return by how much the heap in use grew more than what is seen from outside."""
+    seen, counted = _points(plateaus, ANONYMOUS), _points(plateaus, HEAP)
+    if not seen or len(counted) < len(plateaus):
+        return 0
+    return max(0, (counted[-1][1] - counted[0][1]) - (seen[-1][1] - seen[0][1]))
 
 
 def _fit(plateaus: Sequence[Sample], series: str) -> tuple[Estimate, Estimate] | None:
@@ -156,8 +168,9 @@ def _fit(plateaus: Sequence[Sample], series: str) -> tuple[Estimate, Estimate] |
     line = fit_line([units for units, _ in points], [size for _, size in points])
     if line is None:
         return None
-    # Rounding to pages is an error that the residuals of a straight line can miss.
-    coarse = _RESOLUTION_BYTES[series] / (points[-1][0] - points[0][0])
+    # Rounding, and growth that free heap hid, are errors that residuals do not show.
+    missed = _RESOLUTION_BYTES[series] + (_hidden_bytes(plateaus) if series == ANONYMOUS else 0)
+    coarse = missed / (points[-1][0] - points[0][0])
     slope = line.slope_half_width + coarse
     fixed = line.intercept_half_width + _RESOLUTION_BYTES[series]
     return (

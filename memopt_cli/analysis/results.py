@@ -176,13 +176,15 @@ class VariantFindings:
     pool: Mapping[str, float | None] | None
     sampling: SamplingCost
     stages: tuple[StageSpan, ...]
+    lateness: float = 0.0
+    """On the wall clock, how far any stage was behind its load, as a share of the stage."""
 
     @property
     def pause_share(self) -> float | None:
-        """Share of its busy time that the subject spent collecting."""
-        if self.gc_pause is None or not self.busy_s:
+        """Share of its CPU time that the subject spent collecting."""
+        if self.gc_pause is None or not self.cpu_s:
             return None
-        return self.gc_pause.total_s / self.busy_s
+        return self.gc_pause.total_s / self.cpu_s
 
     @property
     def label(self) -> str:

@@ -12,8 +12,8 @@ import operator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis import leak
-from memopt_cli.analysis.results import Estimate, LeakVerdict, ThresholdResult, Verdict
+from memopt_cli.analysis import durations, leak
+from memopt_cli.analysis.results import Estimate, How, LeakVerdict, ThresholdResult, Verdict
 from memopt_cli.profiler.histogram import merged
 from memopt_cli.units import Dimension
 
@@ -61,7 +61,12 @@ def judge(
     observed, reason = _observe(threshold, recording, findings, clock)
     verdict = Verdict.INCONCLUSIVE
     if observed is not None:
-        verdict, reason = _compare(observed, threshold.operator, threshold.limit.value)
+        verdict, reason = _compare(
+            observed,
+            threshold.operator,
+            threshold.limit.value,
+            rounded=threshold.aggregation == "p",
+        )
     return ThresholdResult(
         metric=threshold.metric,
         expression=threshold.expression,
@@ -100,9 +105,16 @@ def worst(verdicts: Sequence[Verdict]) -> Verdict:
     return Verdict.PASSED
 
 
-def _compare(observed: Estimate, sign: str, limit: float) -> tuple[Verdict, str]:
+def _compare(observed: Estimate, sign: str, limit: float, *, rounded: bool) -> tuple[Verdict, str]:
+    """
+    Return the verdict, and why it is inconclusive.
+
+    A percentile is *rounded* up to its bucket's edge: where the limit lies within the
+    bucket, neither outcome is known.
+    """
     holds = _OPERATORS[sign]
-    if not holds(observed.value, limit):
+    best = observed.low if sign.startswith("<") else observed.high
+    if not holds(best if rounded else observed.value, limit):
         return Verdict.CROSSED, ""
     doubtful = observed.high if sign.startswith("<") else observed.low
     if not holds(doubtful, limit):
@@ -198,7 +210,11 @@ def _leak(part: _Part) -> Leak:
 
 def _total(part: _Part) -> Observed:
     sizes = [sample.uss_bytes for sample in part.samples if sample.uss_bytes is not None]
-    return _exactly(max(sizes, default=None)), "memory was not read exactly"
+    if not sizes:
+        return None, "memory was not read exactly"
+    # Between exact readings the peak may have been higher, but not above the resident set.
+    most = max(sample.rss_bytes for sample in part.samples)
+    return Estimate(max(sizes), max(sizes), max(most, *sizes, 0), How.MEASURED), ""
 
 
 def _busy_s(samples: Sequence[Sample]) -> float:
@@ -214,12 +230,13 @@ def _rate(part: _Part) -> Observed:
 
 
 def _pause_share(part: _Part) -> Observed:
-    busy_s = _busy_s(part.samples)
+    samples = part.samples
+    cpu_s = samples[-1].cpu_s - samples[0].cpu_s if samples else 0.0
     if (reason := _incomplete(part.recording)) is not None:
         return None, reason
-    if not busy_s:
+    if not cpu_s:
         return None, _IDLE
-    return _exactly(sum(sample.gc_pause_s for sample in part.samples[1:]) / busy_s), ""
+    return _exactly(sum(sample.gc_pause_s for sample in samples[1:]) / cpu_s), ""
 
 
 def _pauses(part: _Part) -> Observed:
@@ -269,13 +286,9 @@ def _aggregate(threshold: Threshold, histogram: Histogram) -> Estimate | None:
     if not histogram.count:
         # The recorder worked and the collector never ran: that is a measurement.
         return Estimate.exact(0.0)
-    # All durations of the run are in the histogram, so its percentile is a fact and no estimate.
-    found = {
-        "p": histogram.quantile_s(threshold.quantile or 0.0),
-        "max": histogram.max_s,
-        "min": histogram.min_s,
-        "avg": histogram.mean_s,
-    }
+    if threshold.aggregation == "p":
+        return durations.within_bucket(histogram, threshold.quantile or 0.0)
+    found = {"max": histogram.max_s, "min": histogram.min_s, "avg": histogram.mean_s}
     return _exactly(found[threshold.aggregation])
 
 
@@ -333,12 +346,13 @@ def on_schedule(findings: Sequence[VariantFindings], *, clock: str) -> list[Thre
             variant,
             "on_schedule",
             "lateness<=10%",
-            Verdict.INCONCLUSIVE if late > LATEST else Verdict.PASSED,
-            f"its load took {late:.0%} longer than written" if late > LATEST else "",
+            Verdict.INCONCLUSIVE if variant.lateness > LATEST else Verdict.PASSED,
+            f"a stage was late by {variant.lateness:.0%} of itself"
+            if variant.lateness > LATEST
+            else "",
         )
         for variant in findings
         if variant.simulated_s
-        for late in [variant.wall_s / variant.simulated_s - 1]
     ]
 
 

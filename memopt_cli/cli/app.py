@@ -23,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
-    epilog="Exit codes: 0 all held, 2 usage, 3 target failed, 4 inconclusive, 99 crossed.",
+    epilog="simulate exits 0 if all held, 2 usage, 3 target failed, 4 inconclusive, 99 crossed.",
 )
 app.add_typer(scenarios.app, name="scenarios")
 app.command("simulate")(simulate.simulate)
@@ -40,7 +40,7 @@ def _version(asked: bool) -> None:
 def root(
     context: typer.Context,
     version: Annotated[  # noqa: ARG001 - its callback does the work
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Measure what one more connection costs in memory, and whether it is given back."""

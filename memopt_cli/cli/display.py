@@ -95,7 +95,7 @@ class Display:
         self._done_before = 0.0
         self._label = ""
         self._expected = 0.0
-        self._empty_bytes = 0
+        self._empty_bytes: int | None = None
         self._sample: events.SampleTaken | None = None
         self._stage = ""
         self._unit = ""
@@ -109,7 +109,7 @@ class Display:
                 values = " ".join(event.cell.values())
                 self._label = f"{event.name} {values}".strip()
                 self._expected, self._unit = event.expected_operations, event.unit
-                self._sample = None
+                self._sample = self._empty_bytes = None
                 self.progress.update(self._task, description=self._label, state="starting")
             case events.StageStarted():
                 self._stage = event.stage.name
@@ -130,7 +130,7 @@ class Display:
             f"{self._stage}: {format_count(sample.units)} {self._unit}, "
             f"{format_size(sample.resident_anonymous_bytes)}"
         )
-        if sample.units and not self._narrow:
+        if sample.units and self._empty_bytes is not None and not self._narrow:
             above = (sample.resident_anonymous_bytes - self._empty_bytes) / sample.units
             state += f", about {format_size(above)} each"
         self.progress.update(self._task, completed=done, state=state)

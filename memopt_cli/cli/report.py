@@ -43,7 +43,15 @@ def report(
 
     if out not in ("", "-"):
         raise UsageError(f"--out {out}: a report goes to its run or to '-'", hint="Write --out -.")
-    for folder in runs or [reader.newest(REPORTS)]:
+    folders = runs or [reader.newest(REPORTS)]
+    if format_ is Format.JSON and out != "-":
+        raise UsageError(
+            "--format json is for stdout; run.json is in the run's folder anyway",
+            hint="Add --out -.",
+        )
+    if format_ is Format.JSON and len(folders) > 1:
+        raise UsageError("several runs are not one JSON document", hint="Print them one by one.")
+    for folder in folders:
         if out == "-":
             found, _ = judged(folder)
             text = to_json(found) if format_ is Format.JSON else markdown(found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,9 +42,12 @@ def list_() -> None:
 def show(
     name: Annotated[str, typer.Argument(help="A shipped scenario, or a file.")],
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a value: load.hold_for=30m.")
+        list[str] | None,
+        typer.Option("--set", help="Change a value: seed=2. May be repeated.", metavar="KEY=VALUE"),
     ] = None,
-    scale: Annotated[str, typer.Option(help="Scale units and durations: 5%.")] = "100%",
+    scale: Annotated[
+        str, typer.Option(help="Scale units and durations: 5%.", metavar="PERCENT")
+    ] = "100%",
 ) -> None:
     """Print a scenario with every default and every stage written out."""
     from memopt_cli.scenario import catalogue, dumping, loading
@@ -56,7 +61,7 @@ def show(
 def validate(
     files: Annotated[list[str], typer.Argument(help="Files, or shipped scenarios.")],
 ) -> None:
-    """Print every problem of the scenarios, and exit 2 if there is one."""
+    """Print every problem of scenarios; exit 2 if any."""
     from memopt_cli.scenario import catalogue, loading
 
     failed = False
@@ -113,12 +118,17 @@ def _units(plan: Plan) -> str:
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    """Return *rows* as lines with each column but the last as wide as its widest cell."""
+    """Return *rows* as lines with aligned columns; the last is wrapped to the terminal."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
-    return [
-        "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[-1]])
-        for row in rows
-    ]
+    indent = sum(widths) + 2 * len(widths)
+    room = max(20, shutil.get_terminal_size((200, 24)).columns - indent)
+    lines: list[str] = []
+    for row in rows:
+        first, *rest = textwrap.wrap(row[-1], room) or [""]
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        lines.append("  ".join([*cells, first]))
+        lines += [" " * indent + line for line in rest]
+    return lines
 
 
 def tell(problems: tuple[Problem, ...]) -> None:

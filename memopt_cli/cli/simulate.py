@@ -34,16 +34,22 @@ _WORST_FIRST = (
 def simulate(
     scenarios: Annotated[list[str], typer.Argument(help="Shipped scenarios, or files.")],
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a value: load.hold_for=30m.")
+        list[str] | None,
+        typer.Option("--set", help="Change a value: seed=2. May be repeated.", metavar="KEY=VALUE"),
     ] = None,
-    scale: Annotated[str, typer.Option(help="Scale units and durations: 5%.")] = "100%",
+    scale: Annotated[
+        str, typer.Option(help="Scale units and durations: 5%.", metavar="PERCENT")
+    ] = "100%",
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the run, instead of reports/<utc>-<scenario>.")
+        Path | None,
+        typer.Option(
+            help="Folder of the run (of each, below it), instead of reports/<utc>-<scenario>."
+        ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="Print no colours.")] = False,
 ) -> None:
-    """Run scenarios, print the verdicts, and exit 99 if a threshold is crossed."""
+    """Run scenarios and exit by their verdicts."""
     from memopt_cli.cli import display
     from memopt_cli.scenario import catalogue, loading
 
@@ -52,22 +58,22 @@ def simulate(
         loading.load(catalogue.find(name), settings=settings or (), scale=factor)
         for name in scenarios
     ]
-    folders = _folders([plan.scenario.name for plan in plans], out)
+    named = _named([plan.scenario.name for plan in plans], out)
     colour = display.wants_colour(no_color=no_color)
     progress = None if quiet else display.console(sys.stderr, colour=colour)
     results = display.console(sys.stdout, colour=colour)
     codes: set[ExitCode] = set()
-    for plan, folder in zip(plans, folders, strict=True):
-        codes.add(_run(plan, folder, progress, results))
+    for plan, folder in zip(plans, named, strict=True):
+        codes.add(_run(plan, folder or _dated(plan.scenario.name), progress, results))
         if codes & set(_SIGNALS):
             break
     raise typer.Exit(next(code for code in _WORST_FIRST if code in codes))
 
 
-def _folders(names: Sequence[str], out: Path | None) -> list[Path]:
-    """Return the folder of each run; those that are named are checked before any run."""
+def _named(names: Sequence[str], out: Path | None) -> Sequence[Path | None]:
+    """Return the folders that were named for the runs, checked before any of them begins."""
     if out is None:
-        return [_dated(name) for name in names]
+        return [None] * len(names)
     if str(out) == ".":
         raise UsageError("--out names no folder", hint="Give a new one: --out reports/mine")
     folders = [out / name for name in names] if len(names) > 1 else [out]
@@ -120,7 +126,8 @@ def _run(plan: Plan, folder: Path, progress: Console | None, results: Console) -
             display.say(f"Stopped at once. What was measured: memopt report {folder}")
             return ExitCode(128 + (stop.signal or 2))
         display.show_results(results, found, str(folder))
-    return found.exit_code
+    # Also one that came while the report was written: it was for the whole command.
+    return found.exit_code if stop.signal is None else ExitCode(128 + stop.signal)
 
 
 def _measure(plan: Plan, folder: Path, progress: Console | None, stop: StopRequest) -> None:

@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from memopt_cli.engine import wire
@@ -120,36 +121,20 @@ class LocalSubject:
         self._log = log.name
         self._log_start = os.fstat(log.fileno()).st_size
         self._oom_kills = environment.oom_kills()
-        commands_in, commands_out = os.pipe()
-        replies_in, replies_out = os.pipe()
-        shared = recorder.create()
-        theirs = (commands_in, replies_out, shared)
-        try:
-            self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    "memopt_cli.engine.subject",
-                    *map(str, theirs),
-                    str(os.getpid()),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=theirs,
-                start_new_session=True,
-                env=_environment(),
-            )
-            self.recorder = RecorderReader(shared)
-        finally:
-            for descriptor in theirs:
-                os.close(descriptor)
+        with ExitStack() as opened:
+            commands_in, commands_out = _pipe(opened)
+            replies_in, replies_out = _pipe(opened)
+            shared = recorder.create()
+            opened.callback(os.close, shared)
+            self._process = _started((commands_in, replies_out, shared), log)
+            ours = (os.dup(commands_out), os.dup(replies_in))
+            mapped = RecorderReader(shared)
+        self.recorder = mapped
         self.pid = self._process.pid
         # A subject that hangs leaves its pipe full; writing to it must not block.
-        os.set_blocking(commands_out, False)
-        self._commands = os.fdopen(commands_out, "wb", buffering=0)
-        self._replies = os.fdopen(replies_in, "rb")
+        os.set_blocking(ours[0], False)
+        self._commands = os.fdopen(ours[0], "wb", buffering=0)
+        self._replies = os.fdopen(ours[1], "rb")
         self._end_within_s = _END_WITHIN_S
         self._closed = False
 
@@ -250,6 +235,34 @@ class LocalSubject:
         said = [line for line in lines if line.strip()]
         last = f"its last line: {said[-1].strip()}" if said else "it is empty"
         return f"Its output is in target.log; {last}"
+
+
+def _pipe(opened: ExitStack) -> tuple[int, int]:
+    """Return both ends of a pipe, which *opened* will close."""
+    ends = os.pipe()
+    for end in ends:
+        opened.callback(os.close, end)
+    return ends
+
+
+def _started(theirs: tuple[int, int, int], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start the process; it inherits commands, replies and the recorder's memory."""
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "memopt_cli.engine.subject",
+            *map(str, theirs),
+            str(os.getpid()),
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        pass_fds=theirs,
+        start_new_session=True,
+        env=_environment(),
+    )
 
 
 def _environment() -> dict[str, str]:

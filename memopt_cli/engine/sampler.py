@@ -43,6 +43,7 @@ class Sampler:
         self._exact_s = 0.0
         self._machine_looked_at = self._started
         self._pauses = _no_pauses()
+        self._unsampled: list[float] = []
         self.stage: int | None = None
         """Index of the current stage; `None` before the first."""
 
@@ -81,8 +82,8 @@ class Sampler:
     def _take(self, *, at_s: float, units: int, plateau: bool) -> Sample:
         began = self._clock.now()
         self._look_at_machine(units, began)
-        pauses = self._subject.recorder.pauses()
-        self._count(pauses)
+        self._count(self._subject.recorder.pauses())
+        pauses_s, self._unsampled = self._unsampled, []
         residency = self._process.residency()
         activity = self._process.activity()
         exact = self._process.footprint() if plateau or self._can_afford(began) else None
@@ -99,9 +100,9 @@ class Sampler:
             resident_anonymous_bytes=residency.anonymous_bytes,
             cpu_s=activity.cpu_s,
             busy_s=self.busy_s,
-            gc_pauses=len(pauses),
-            gc_pause_s=sum(pause.duration_s for pause in pauses),
-            gc_pause_max_s=max((pause.duration_s for pause in pauses), default=0.0),
+            gc_pauses=len(pauses_s),
+            gc_pause_s=sum(pauses_s),
+            gc_pause_max_s=max(pauses_s, default=0.0),
             cost_s=self._clock.now() - began,
             is_plateau=plateau,
             anonymous_bytes=None if exact is None else exact.anonymous_bytes,
@@ -132,8 +133,10 @@ class Sampler:
         return self.stage
 
     def _count(self, pauses: list[Pause]) -> None:
+        """Count pauses for the stage, and for the sample that comes next."""
         for pause in pauses:
             self._pauses[pause.generation].record(pause.duration_ns)
+            self._unsampled.append(pause.duration_s)
 
     def _can_afford(self, now: float) -> bool:
         return self._exact_s <= EXACT_SHARE * (now - self._started)

@@ -16,7 +16,7 @@ from memopt_cli.engine.events import (
 )
 from memopt_cli.engine.sampler import Sampler
 from memopt_cli.engine.stopping import Stopped
-from memopt_cli.errors import TargetError
+from memopt_cli.errors import MeasurementError, TargetError
 from memopt_cli.profiler import environment
 from memopt_cli.workloads.settings import settings_for
 from memopt_cli.workloads.transcript import Transcript, expected_operations, peak_units
@@ -47,7 +47,8 @@ def simulate(
     """
     Run a plan and yield what happens, ending with `RunEnded` however it ends.
 
-    A variant whose subject fails is told as failed, and the next one still runs. A
+    A variant whose subject fails, or cannot be read, is told as failed, and the next one
+    still runs. A
     stop request ends the run at once; what was measured has been told by then.
 
     Args:
@@ -71,7 +72,7 @@ def simulate(
     for cell, variant in work:
         try:
             yield from _variant(cell, variant, launcher, clock, stop)
-        except TargetError as exc:
+        except (TargetError, MeasurementError) as exc:
             failure = f"{exc}. {exc.hint}".rstrip(". ")
             outcome, reason = Outcome.FAILED, f"{variant.name}: {failure}"
             yield VariantEnded(Outcome.FAILED, failure=failure)
@@ -122,7 +123,7 @@ def _stages(
     """Walk the ticks of all stages; what was timed up to a failure or a stop is told too."""
     try:
         yield from _ticks(scenario, subject, sampler, clock, stop)
-    except (TargetError, Stopped):
+    except (TargetError, MeasurementError, Stopped):
         if sampler.stage is not None:
             yield sampler.durations()
         raise

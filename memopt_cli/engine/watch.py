@@ -43,6 +43,7 @@ class ThresholdWatch:
         self._clock = clock
         self._stop = stop
         self._at_s = 0.0
+        self._current: tuple[str, dict[str, str]] = ("", {})
         self._not_before = clock.now()
 
     def see(self, event: Event) -> None:
@@ -50,6 +51,7 @@ class ThresholdWatch:
         match event:
             case events.VariantStarted():
                 self._at_s = 0.0
+                self._current = (event.name, dict(event.cell))
             case events.SampleTaken():
                 self._at_s = event.sample.at_s
             case events.DurationsRecorded() if self._aborting:
@@ -65,7 +67,10 @@ class ThresholdWatch:
         metrics = {one.metric for one in due}
         judged = judge(self._read(), self._scenario.model_copy(update={"thresholds": due}))
         for result in judged.thresholds:
-            if result.verdict is Verdict.CROSSED and result.metric in metrics:
+            if result.verdict is not Verdict.CROSSED or result.metric not in metrics:
+                continue
+            # Of a variant that has ended, nothing can be aborted any more.
+            if (result.variant, dict(result.cell)) == self._current:
                 self._stop.by_threshold(
                     f"{result.metric}: {result.expression} was crossed by {result.variant}"
                 )

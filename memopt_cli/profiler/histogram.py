@@ -127,13 +127,25 @@ class Histogram:
 
     def quantile_s(self, quantile: float) -> float | None:
         """Return the duration that a share *quantile* (0 to 1) of all does not exceed."""
+        bucket = self._bucket_at(quantile)
+        return None if bucket is None else self._edge_ns(bucket) * NANOSECONDS
+
+    def quantile_low_s(self, quantile: float) -> float | None:
+        """Return the least duration that the quantile can be: its bucket's lower edge."""
+        bucket = self._bucket_at(quantile)
+        if bucket is None:
+            return None
+        lower = upper_edge_ns(bucket - 1) + 1 if bucket else 0
+        return max(lower, self.words[MIN_NS]) * NANOSECONDS
+
+    def _bucket_at(self, quantile: float) -> int | None:
         if not self.count:
             return None
         # Without the slack, rounding makes p99.9 of 1,000 the 1,000th: 999.0000000000001.
         rank = max(1, math.ceil(quantile * self.count * (1 - _ROUNDING)))
         for bucket, seen in self._cumulative():
             if seen >= rank:
-                return self._edge_ns(bucket) * NANOSECONDS
+                return bucket
         raise AssertionError("the buckets hold fewer durations than the count says")
 
     def distribution(self) -> list[tuple[float, float]]:

@@ -30,6 +30,7 @@ _ROLLUP_FIELDS = {
     b"Private_Clean": "private_clean",
     b"Private_Dirty": "private_dirty",
     b"Anonymous": "anonymous_bytes",
+    b"Swap": "swapped",
 }
 
 
@@ -53,10 +54,14 @@ class Footprint:
     """Proportional set: shared pages divided among the processes that map them."""
 
     uss_bytes: int
-    """Unique set: pages that only this process maps."""
+    """Unique set: pages that only this process maps, swapped ones included."""
 
     anonymous_bytes: int
-    """Pages that no file backs; the figure that memory per unit is fitted to."""
+    """
+    Pages that no file backs, in memory or swapped: memory per unit is fitted to them.
+
+    Without the swapped ones, a process that is pushed out of memory would seem to shrink.
+    """
 
     cost_s: float
     """Wall time of this reading, in the reader."""
@@ -123,16 +128,20 @@ class ProcessReader:
     def footprint(self) -> Footprint:
         """Return the exact memory figures, with what this reading cost."""
         started = time.perf_counter()
-        found = dict.fromkeys(_ROLLUP_FIELDS.values(), 0)
+        found: dict[str, int] = {}
         for line in self._read(self._rollup, 4096).splitlines():
             name, _, rest = line.partition(b":")
             if name in _ROLLUP_FIELDS:
                 found[_ROLLUP_FIELDS[name]] = int(rest.split()[0]) * 1024
+        if missing := set(_ROLLUP_FIELDS.values()) - found.keys():
+            raise MeasurementError(
+                f"the kernel does not tell {', '.join(sorted(missing))} of process {self.pid}"
+            )
         return Footprint(
             rss_bytes=found["rss_bytes"],
             pss_bytes=found["pss_bytes"],
-            uss_bytes=found["private_clean"] + found["private_dirty"],
-            anonymous_bytes=found["anonymous_bytes"],
+            uss_bytes=found["private_clean"] + found["private_dirty"] + found["swapped"],
+            anonymous_bytes=found["anonymous_bytes"] + found["swapped"],
             cost_s=time.perf_counter() - started,
         )
 

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from memopt_cli.errors import SubjectDied
+from memopt_cli.errors import MeasurementError, SubjectDied
 from memopt_cli.profiler.process import ProcessReader
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class Profiler:
         self._thread: threading.Thread | None = None
         self._started_s = 0.0
         self._stopped_s: float | None = None
+        self._error: MeasurementError | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -92,19 +93,27 @@ class Profiler:
 
     def start(self) -> None:
         """Begin; a second call does nothing."""
-        if self._thread is None:
+        if self._thread is None and self._stopped_s is None:
             self._started_s = self._now()
             self._thread = threading.Thread(target=self._work, name="memopt-profiler", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
-        """End; a second call does nothing. The readings stay."""
-        if self._thread is None or self._stopped_s is not None:
+        """
+        End; a second call does nothing. The readings stay.
+
+        Raises:
+            MeasurementError: Reading became impossible before; the readings up to then stay.
+        """
+        if self._stopped_s is not None:
             return
         self._stopping.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
         self._stopped_s = self._now()
         self._reader.close()
+        if self._error is not None:
+            raise self._error
 
     def _work(self) -> None:
         number = 0
@@ -112,6 +121,9 @@ class Profiler:
             try:
                 self._points.append(self._read())
             except SubjectDied:
+                return
+            except MeasurementError as exc:
+                self._error = exc
                 return
             number += 1
             # From the start, not from the last reading: delays must not add up.

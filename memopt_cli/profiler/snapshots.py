@@ -53,8 +53,8 @@ class Snapshot:
     gc_collections: tuple[int, ...]
     """Collections so far, by generation."""
 
-    gc_pause_max_s: float
-    """The longest pause since these snapshots were begun."""
+    gc_pause_max_s: float | None
+    """The longest pause since these snapshots were begun; `None` if some were not recorded."""
 
     cost_s: float
     """What taking this snapshot cost."""
@@ -174,10 +174,10 @@ class Snapshots:
         self._process.close()
         self._heap.close()
 
-    def _longest_pause_s(self) -> float:
+    def _longest_pause_s(self) -> float | None:
         for pause in self._recorded.pauses():
             self._pauses.record(pause.duration_ns)
-        return self._pauses.max_s or 0.0
+        return None if self._recorded.lost else self._pauses.max_s or 0.0
 
 
 def difference(first: Snapshot, second: Snapshot) -> Delta:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from memopt_cli.analysis.comparison import MEMORY_SPREAD, TIMING_SPREAD, compare
+from memopt_cli.analysis.memory import HEAP
 from memopt_cli.analysis.results import Verdict
 from memopt_cli.report import wording
 from memopt_cli.units import Dimension, format_count, format_duration, format_size
@@ -18,8 +20,9 @@ if TYPE_CHECKING:
 _READING = (
     "Memory is idle unless the growing stage sends messages; *loaded* is after the steady stage, "
     "what is above the fixed cost divided by the units. The fixed cost is the line at no units: "
-    "interpreter, code, and what was made beforehand. Factors have intervals that allow for what "
-    f"equal processes differ by: {MEMORY_SPREAD:.0%} in memory, {TIMING_SPREAD:.0%} in times."
+    "interpreter, code and tables of fixed length, without the units that a pool made beforehand. "
+    "Factors are of one series for all variants, and their intervals allow for what equal "
+    f"processes differ by: {MEMORY_SPREAD:.0%} in memory, {TIMING_SPREAD:.0%} in times."
 )
 
 _GROWTH = (
@@ -160,7 +163,7 @@ def _figures(unit: str) -> list[tuple[str, Callable[[VariantFindings], str]]]:
         ("peak USS", lambda v: wording.size_bytes(v.peak_uss_bytes)),
         ("kept after the last left", lambda v: wording.size(v.retained)),
         ("pool reuse", lambda v: wording.ratio((v.pool or {}).get("reuse_ratio"))),
-        ("GC pauses: p50, p99, max; share", pauses),
+        ("GC pauses: p50, p99, max; share of CPU time", pauses),
         ("latency: p50, p99, max", _latency),
         ("operations", _operations),
         ("operations per second of work", _rate),
@@ -188,13 +191,27 @@ def _rate(variant: VariantFindings) -> str:
 
 
 def _changes(group: Sequence[VariantFindings]) -> list[str]:
-    first, *others = group
+    first, *others = [_in_one_series(variant, group) for variant in group]
     rows = [
         [name, *(_change(take(first), take(other), spread, other) for other in others)]
         for name, spread, take in _measures(wording.singular(first.unit))
     ]
     head = [f"times smaller than {first.name}", *(variant.name for variant in others)]
     return [_table(head, rows)]
+
+
+def _in_one_series(variant: VariantFindings, group: Sequence[VariantFindings]) -> VariantFindings:
+    """
+    Return the variant with memory by the series that all of the group have.
+
+    Anonymous memory and heap in use are two quantities: one over the other is no factor.
+    """
+    bases = {other.memory.basis for other in group if other.memory.per_unit is not None}
+    memory = variant.memory
+    if len(bases) < 2 or memory.basis == HEAP:  # noqa: PLR2004
+        return variant
+    # What is loaded was read in the variant's own series only.
+    return replace(variant, memory=replace(memory, per_unit=memory.cross_check, loaded=None))
 
 
 def _measures(unit: str) -> list[tuple[str, float, Callable[[VariantFindings], Estimate | None]]]:

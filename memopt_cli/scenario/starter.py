@@ -35,22 +35,23 @@ connections:
 variants:                        # same seed, same load, a fresh process each
   - {{name: baseline}}
   - name: optimized
-    pool: {{size: 1000, max_size: 2000}}   # made beforehand, the most it may hold; or on, off
+    pool: {{size: 100, max_size: 1000}}    # made beforehand, the most it keeps idle; or on, off
     compact: {{compression: on}}           # packed state, compressed or not; or on, off
     gc: adaptive                         # default, off, frozen or adaptive
     leak: 0B                             # a planted fault: bytes forgotten per message
 
 load:
-  arrival_rate: 1000/s           # arrivals do not wait for the subject
+  arrival_rate: 100/s            # the population is renewed at this rate once it has grown
   message_rate: 0.2/s            # per connection
   pattern: constant              # constant, poisson, ramp, burst, churn or sine
   # pattern: {{name: sine, period: 60s, amplitude: 50%}}
   # pattern: {{name: burst, period: 60s, share: 10%}}
   # lifetime: 30s                # mean lifetime, in stages with an arrival_rate
-  stages:                        # each target is reached, linearly, at the end of its stage
-    - {{name: baseline,  duration: 5s,  connections: 0}}
-    - {{name: ramp-up,   duration: 10s, connections: 1000, plateaus: 5}}   # five measuring points
-    - {{name: steady,    duration: 30s, connections: 1000, message_rate: 1/s}}
+  stages:                        # each target is reached, linearly, at the end of its stage;
+                                 # plateaus are points at which memory is read exactly
+    - {{name: before,    duration: 5s,  connections: 0}}
+    - {{name: ramp-up,   duration: 10s, connections: 1000, plateaus: 5, message_rate: 0/s}}
+    - {{name: steady,    duration: 5m,  connections: 1000}}
     - {{name: ramp-down, duration: 5s,  connections: 0}}
     - {{name: drain,     duration: 5s,  connections: 0}}
   # In short, in place of stages: connections: 1000, ramp_up: 10s, hold_for: 30s
@@ -62,7 +63,7 @@ seed: 1                          # of every random choice
 thresholds:                      # the run fails when one is crossed
   memory_per_connection: ["value<2MB"]
   memory_leak_slope:             # stage, window and variant say where it is judged
-    - {{threshold: "value<1MB/h", stage: steady, window: 20s, variant: optimized}}
+    - {{threshold: "value<1MB/h", stage: steady, window: 4m, variant: optimized}}
   gc_pause:                      # a crossed threshold can end the run, after a delay
     - {{threshold: "p(99)<100ms", abort_on_fail: on, delay_abort_eval: 10s}}
 """

@@ -131,7 +131,7 @@ def test_figures_of_a_variant() -> None:
         found.gc_pause.count,
         found.operation_latency.count,
     )
-    assert found.pause_share == pytest.approx(0.007 / 0.5)
+    assert found.pause_share == pytest.approx(0.007 / 0.75)
     assert SamplingCost(0.004, 0.008, 0.005, 5) == found.sampling
     assert LeakVerdict.INCONCLUSIVE is found.leak.verdict
 

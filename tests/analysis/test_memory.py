@@ -6,8 +6,6 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from memopt_cli.analysis import memory
 from memopt_cli.analysis.results import Estimate, How
@@ -21,10 +19,15 @@ FIXED = 9 * MIB
 
 
 def growth(
-    per_unit: float, counts: tuple[int, ...] = COUNTS, *, fixed: int = FIXED, noise: float = 0.0
+    per_unit: float,
+    counts: tuple[int, ...] = COUNTS,
+    *,
+    fixed: int = FIXED,
+    noise: float = 0.0,
+    seed: int = 1,
 ) -> list[Sample]:
     """Return plateaus of a population whose units cost the same each, heap counted as well."""
-    chance = random.Random(1)
+    chance = random.Random(seed)
     sizes = [(units, fixed + per_unit * units + chance.gauss(0, noise)) for units in counts]
     return [
         plateau(units, round(size), heap_in_use_bytes=round(size) - MIB, heap_free_bytes=0)
@@ -52,14 +55,15 @@ def test_slope_and_fixed_cost_are_told_apart() -> None:
     assert found.points == tuple((units, FIXED + 2048 * units) for units in COUNTS)
 
 
-@given(per_unit=st.integers(1024, 2 * MIB), fixed=st.integers(1, 100))
-def test_any_cost_is_recovered_within_its_interval(per_unit: int, fixed: int) -> None:
-    """With noise of 100 KiB, the true cost is within 5 % and the fixed cost plays no part."""
-    found = memory.per_unit(growth(per_unit, fixed=fixed * MIB, noise=50 * KIB)).per_unit
+def test_the_interval_contains_the_cost() -> None:
+    """With noise in the readings, 95 % of the intervals contain the true cost, 93 % at least."""
+    inside = 0
+    for seed in range(400):
+        found = memory.per_unit(growth(2048, noise=50 * KIB, seed=seed)).per_unit
+        assert found is not None
+        inside += found.low <= 2048 <= found.high
 
-    assert found is not None
-    assert found.value == pytest.approx(per_unit, rel=0.05)
-    assert found.low < found.value < found.high
+    assert inside >= 0.93 * 400
 
 
 def test_what_was_imported_before_does_not_change_the_cost_of_a_unit() -> None:
@@ -145,26 +149,25 @@ def test_holding_the_peak_adds_no_plateau() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bytes_per_unit", "used_up", "basis"),
+    ("seen", "counted", "basis"),
     [
-        (2048, 0, "anonymous"),
-        (2048, 2048 * 8000 // 20, "anonymous"),
-        (2048, 2048 * 8000 // 20 + 1, "heap_in_use"),
-        (MIB / 8000, 0, "anonymous"),
-        (MIB / 8000 - 1, 0, "heap_in_use"),
+        (2000, 2000, "anonymous"),
+        (2000, 1000, "anonymous"),
+        (2000, 2100, "anonymous"),
+        (2000, 2101, "heap_in_use"),
+        (MIB / 8000, 3, "anonymous"),
+        (MIB / 8000 - 1, 3, "heap_in_use"),
     ],
 )
-def test_the_outside_is_trusted_from_a_limit_on(
-    bytes_per_unit: float, used_up: int, basis: str
-) -> None:
-    """Growth must be 1 MiB, and 20 times the free heap that was used up."""
-    free = 10 * MIB
+def test_the_outside_is_trusted_from_a_limit_on(seen: float, counted: float, basis: str) -> None:
+    """Growth must be 1 MiB, and 20 times what the heap's own count shows beyond it."""
     samples = [
         plateau(
             units,
-            FIXED + round(bytes_per_unit * units),
-            heap_in_use_bytes=MIB + 3 * units,
-            heap_free_bytes=free - (used_up if units == COUNTS[-1] else 0),
+            FIXED + round(seen * units),
+            heap_in_use_bytes=MIB + round(counted * units),
+            # Free heap says nothing by itself: an arena that was just mapped raises it.
+            heap_free_bytes=MIB * (units % 3),
         )
         for units in COUNTS
     ]
@@ -172,10 +175,12 @@ def test_the_outside_is_trusted_from_a_limit_on(
     found = memory.per_unit(samples)
 
     assert basis == found.basis
-    assert value(found.per_unit) == pytest.approx(3 if basis == "heap_in_use" else bytes_per_unit)
-    assert value(found.cross_check) == pytest.approx(
-        bytes_per_unit if basis == "heap_in_use" else 3, rel=1e-3
-    )
+    shown, other = (seen, counted) if basis == "anonymous" else (counted, seen)
+    assert value(found.per_unit) == pytest.approx(shown, rel=1e-3)
+    assert value(found.cross_check) == pytest.approx(other, rel=1e-3)
+    if basis == "anonymous" and counted > seen:
+        assert found.per_unit is not None
+        assert found.per_unit.high >= counted
 
 
 def test_free_heap_that_grows_hides_nothing() -> None:
@@ -255,7 +260,7 @@ def test_without_a_reading_under_load_loaded_is_none(after: list[Sample]) -> Non
 
 
 def test_retained_is_the_difference_of_two_empty_processes() -> None:
-    """The value is last minus last, the interval the spread of the readings on both sides."""
+    """The value is last minus last; the interval the spread on both sides, and two pages."""
     samples = [
         plateau(0, 1000),
         plateau(0, 1200, at_s=4.0),
@@ -264,14 +269,14 @@ def test_retained_is_the_difference_of_two_empty_processes() -> None:
         plateau(0, 4000, at_s=401.0, stage=DRAIN),
     ]
 
-    assert memory.retained(samples) == Estimate(2800, 2800, 4000, How.MEASURED)
+    assert memory.retained(samples) == Estimate(2800, 2800 - 8192, 4000 + 8192, How.MEASURED)
 
 
 def test_memory_that_was_given_back_and_more_is_negative() -> None:
     """A process that ends smaller than it began retained less than nothing."""
     samples = [plateau(0, 5000), *growth(2048), plateau(0, 4000, at_s=400.0)]
 
-    assert memory.retained(samples) == Estimate(-1000, -1000, -1000, How.MEASURED)
+    assert memory.retained(samples) == Estimate(-1000, -9192, 7192, How.MEASURED)
 
 
 @pytest.mark.parametrize(

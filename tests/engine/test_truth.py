@@ -72,8 +72,9 @@ def test_units_of_known_size(
     found = measured(size, units, IMPORTS[imports]).per_unit
     assert found is not None
     assert found.value == pytest.approx(SIZES[size], rel=0.05)
-    assert found.low <= SIZES[size] * 1.05
-    assert found.high >= SIZES[size] * 0.95
+    # Of each pool of 16 KiB, CPython keeps 64 bytes for itself; pages are charged for those too.
+    assert found.low <= SIZES[size] * 16384 / 16320
+    assert found.high >= SIZES[size]
 
 
 @pytest.mark.parametrize("size", SIZES)

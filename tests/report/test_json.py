@@ -143,7 +143,7 @@ def test_units_are_those_of_the_names() -> None:
         "high": 2112,
         "how": "fitted",
     }
-    assert first["gc_pause_s"]["share"] == pytest.approx(0.012)
+    assert first["gc_pause_s"]["share"] == pytest.approx(0.008)
     assert (1, told["exit_code"], told["simulated_s"]) == (told["schema_version"], 0, 85.0)
 
 

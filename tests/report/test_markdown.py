@@ -109,7 +109,7 @@ def test_what_was_not_measured_is_never_a_zero() -> None:
         "fixed cost",
         "peak USS",
         "kept after the last left",
-        "GC pauses: p50, p99, max; share",
+        "GC pauses: p50, p99, max; share of CPU time",
         "operations",
         "operations per second of work",
     ):
@@ -124,7 +124,7 @@ def test_what_was_not_measured_is_never_a_zero() -> None:
 def test_no_pause_is_told_from_no_recorder() -> None:
     """A collector that never ran has none; without a recorder pauses are not measured."""
     none, unknown = (
-        row(markdown(run(found(gc_pause=one))), "GC pauses: p50, p99, max; share")
+        row(markdown(run(found(gc_pause=one))), "GC pauses: p50, p99, max; share of CPU time")
         for one in (Distribution(None, None, None, 0, 0.0, ()), None)
     )
 
@@ -194,9 +194,9 @@ def test_an_hour_that_was_not_simulated_is_an_hour() -> None:
 
 
 def test_pauses_show_their_share_of_the_work() -> None:
-    """Median, 99th percentile, longest, and the share of the busy time."""
-    variant = found(gc_pause=distribution(1_000_000, 9_000_000), busy_s=0.1)
+    """Median, 99th percentile, longest, and the share of the CPU time."""
+    variant = found(gc_pause=distribution(1_000_000, 9_000_000), cpu_s=0.1)
 
-    assert row(markdown(run(variant)), "GC pauses: p50, p99, max; share") == [
+    assert row(markdown(run(variant)), "GC pauses: p50, p99, max; share of CPU time") == [
         "1.00 ms, 9.00 ms, 9.00 ms; 10.0 %"
     ]

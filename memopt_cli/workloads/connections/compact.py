@@ -39,7 +39,7 @@ class CompactRecords:
             payloads: What clients send.
             retained_messages: How many messages a connection keeps.
             compression: Whether kept messages are deflated where that is smaller.
-            borrowed: Where messages are received; otherwise in a buffer of their own.
+            borrowed: Where messages are received; otherwise each is read whole, without a buffer.
         """
         self._payloads = payloads
         self._retained = retained_messages

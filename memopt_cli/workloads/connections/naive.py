@@ -16,6 +16,10 @@ that hold their connections in nested dictionaries keep:
 ``receive_buffer`` the buffer that the socket is read into (size: scenario)
 ``retained``       the latest messages, kept for replay (number: scenario)
 =================  ==========================================================
+
+Each record is an entry of a dictionary by connection, whose growth is part of what
+a connection costs here; the compact variants keep theirs in a list by slot, made at
+the start. With a pool the receive buffer is borrowed for each message instead.
 """
 
 from __future__ import annotations
