@@ -39,16 +39,6 @@ class Dimension(StrEnum):
     NUMBER = "number"
 
 
-EXAMPLES = {
-    Dimension.SIZE: "64KiB",
-    Dimension.DURATION: "60s",
-    Dimension.RATE: "200/s",
-    Dimension.SIZE_RATE: "64KiB/h",
-    Dimension.RATIO: "85%",
-    Dimension.NUMBER: "100",
-}
-
-
 @dataclass(frozen=True, slots=True)
 class Quantity:
     """A number in SI units (bytes, seconds, per second, bytes per second) and its dimension."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis import leak, memory, thresholds
+from memopt_cli.analysis import checks, leak, memory, thresholds
 from memopt_cli.analysis.durations import distribution
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.results import (
@@ -18,6 +18,7 @@ from memopt_cli.analysis.results import (
 )
 from memopt_cli.exit_codes import ExitCode
 from memopt_cli.profiler.histogram import merged
+from memopt_cli.profiler.recorder import GENERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from memopt_cli.analysis.recording import Recording, Sample, VariantRecording
     from memopt_cli.analysis.results import ThresholdResult
     from memopt_cli.scenario.model import Scenario
-
-GENERATIONS = 3
 
 _EXIT_CODES = {
     Verdict.PASSED: ExitCode.PASSED,
@@ -48,9 +47,9 @@ def judge(recording: Recording, scenario: Scenario) -> RunFindings:
         for variant in recording.variants
     )
     results = (
-        *thresholds.same_work(variants),
-        *thresholds.on_schedule(variants, clock=recording.clock),
-        *thresholds.leaks(variants, scenario),
+        *checks.same_work(variants),
+        *checks.on_schedule(variants, clock=recording.clock),
+        *checks.leaks(variants, scenario),
         *_judged(recording, scenario, variants),
     )
     verdict = _verdict(recording, results)
@@ -166,8 +165,7 @@ def _sampling_cost(samples: Sequence[Sample]) -> SamplingCost:
 def _judged(
     recording: Recording, scenario: Scenario, variants: Sequence[VariantFindings]
 ) -> list[ThresholdResult]:
-    names = [variant.name for variant in scenario.variants]
-    reference = names[0] if len(names) > 1 else None
+    reference = thresholds.reference_of(scenario)
     results: list[ThresholdResult] = []
     for threshold in scenario.thresholds:
         judged = [

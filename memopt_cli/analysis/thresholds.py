@@ -9,13 +9,12 @@ beyond it is inconclusive; a figure that was not measured is inconclusive.
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from memopt_cli.analysis import durations, leak
-from memopt_cli.analysis.results import Estimate, How, LeakVerdict, ThresholdResult, Verdict
+from memopt_cli.analysis.results import Estimate, How, ThresholdResult, Verdict
 from memopt_cli.profiler.histogram import merged
-from memopt_cli.units import Dimension
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
     from memopt_cli.analysis.results import Leak, VariantFindings
     from memopt_cli.profiler.histogram import Histogram
     from memopt_cli.scenario.model import Scenario, Threshold
-
-LATEST = 0.1
-"""A load on the wall clock that takes longer by more than this is not the one asked for."""
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -37,6 +33,12 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
 
 Observed = tuple[Estimate | None, str]
 """A figure, or `None` and the reason why there is none."""
+
+
+def reference_of(scenario: Scenario) -> str | None:
+    """Return the variant that others are compared with: the first of several."""
+    names = [variant.name for variant in scenario.variants]
+    return names[0] if len(names) > 1 else None
 
 
 def applies(threshold: Threshold, recording: VariantRecording, *, reference: str | None) -> bool:
@@ -313,83 +315,3 @@ _OBSERVERS: dict[str, Callable[[_Part], Observed]] = {
     "operations_per_s": _rate,
 }
 """How each metric of `memopt_cli.scenario.thresholds.METRICS` is read from a recording."""
-
-
-def same_work(findings: Sequence[VariantFindings]) -> list[ThresholdResult]:
-    """
-    Return the check that every scenario has: variants did what the first one did.
-
-    Unequal digests mean that a variant forgot or changed something, so nothing
-    that it saved is a saving.
-    """
-    return [_same_work(variant) for variant in findings if variant.same_work is not None]
-
-
-def _same_work(variant: VariantFindings) -> ThresholdResult:
-    verdict = Verdict.PASSED if variant.same_work else Verdict.CROSSED
-    reason = "" if variant.same_work else "its units remember something else than the first's"
-    result = _implied(variant, "same_work", "digest==first", verdict, reason)
-    return replace(result, observed=Estimate.exact(float(bool(variant.same_work))))
-
-
-def on_schedule(findings: Sequence[VariantFindings], *, clock: str) -> list[ThresholdResult]:
-    """
-    Return, for the wall clock, whether each variant kept up with its load.
-
-    One that did not had a lower rate than the scenario asks for, so no figure of
-    it is of that load: inconclusive.
-    """
-    if clock != "wall":
-        return []
-    return [
-        _implied(
-            variant,
-            "on_schedule",
-            "lateness<=10%",
-            Verdict.INCONCLUSIVE if variant.lateness > LATEST else Verdict.PASSED,
-            f"a stage was late by {variant.lateness:.0%} of itself"
-            if variant.lateness > LATEST
-            else "",
-        )
-        for variant in findings
-        if variant.simulated_s
-    ]
-
-
-def leaks(findings: Sequence[VariantFindings], scenario: Scenario) -> list[ThresholdResult]:
-    """
-    Return a crossed check for each leak that the scenario does not judge by a threshold.
-
-    The first of several variants is there to be compared with, and is not judged.
-    """
-    if any(one.metric.startswith("memory_leak") for one in scenario.thresholds):
-        return []
-    names = [variant.name for variant in scenario.variants]
-    reference = names[0] if len(names) > 1 else None
-    return [
-        replace(
-            _implied(variant, "memory_leak_slope", "no leak", Verdict.CROSSED, "it leaks"),
-            observed=variant.leak.slope_bytes_per_s,
-            dimension=Dimension.SIZE_RATE,
-        )
-        for variant in findings
-        if variant.leak.verdict is LeakVerdict.LEAK and variant.name != reference
-    ]
-
-
-def _implied(
-    variant: VariantFindings, metric: str, expression: str, verdict: Verdict, reason: str
-) -> ThresholdResult:
-    """Return the result of a check that no scenario has to ask for."""
-    return ThresholdResult(
-        metric=metric,
-        expression=expression,
-        stage=None,
-        window_s=None,
-        cell=variant.cell,
-        variant=variant.name,
-        observed=None,
-        dimension=Dimension.NUMBER,
-        verdict=verdict,
-        reason=reason,
-    )

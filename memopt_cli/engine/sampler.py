@@ -15,6 +15,7 @@ from memopt_cli.errors import SubjectDied, SubjectOutOfMemory
 from memopt_cli.profiler import environment
 from memopt_cli.profiler.histogram import Histogram
 from memopt_cli.profiler.process import ProcessReader
+from memopt_cli.profiler.recorder import GENERATIONS
 from memopt_cli.units import format_count, format_size
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ SPARE_BYTES = 256 * 1024**2
 """The machine keeps this much: a subject that would take it is stopped before the kernel acts."""
 
 _LOOK_AT_MACHINE_EVERY_S = 0.5
-GENERATIONS = 3
 
 
 class Sampler:

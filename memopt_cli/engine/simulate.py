@@ -18,8 +18,9 @@ from memopt_cli.engine.sampler import Sampler
 from memopt_cli.engine.stopping import Stopped
 from memopt_cli.errors import MeasurementError, TargetError
 from memopt_cli.profiler import environment
+from memopt_cli.workloads.outlook import expected_operations, peak_units
 from memopt_cli.workloads.settings import settings_for
-from memopt_cli.workloads.transcript import Transcript, expected_operations, peak_units
+from memopt_cli.workloads.transcript import Transcript
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

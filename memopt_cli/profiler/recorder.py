@@ -27,6 +27,9 @@ from memopt_cli.profiler.histogram import NANOSECONDS, WORDS, Histogram
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+GENERATIONS = 3
+"""Of CPython's garbage collector."""
+
 MAGIC = 0x6D656D6F70743031
 RING = 16384
 """Pauses the ring holds; the reader empties it at each sample and says if any were lost."""

@@ -196,7 +196,7 @@ def _changes(group: Sequence[VariantFindings]) -> list[str]:
         [name, *(_change(take(first), take(other), spread, other) for other in others)]
         for name, spread, take in _measures(wording.singular(first.unit))
     ]
-    head = [f"times smaller than {first.name}", *(variant.name for variant in others)]
+    head = [f"times less than {first.name}", *(variant.name for variant in others)]
     return [_table(head, rows)]
 
 
@@ -238,7 +238,15 @@ def _change(
         return "no difference shown"
     if change.factor is None or change.factor_low is None or change.factor_high is None:
         return f"{'less' if after.value < before.value else 'more'}, not above zero in both"
-    return f"{change.factor:.3g} ({change.factor_low:.3g} to {change.factor_high:.3g})"
+    return _times(change.factor, change.factor_low, change.factor_high)
+
+
+def _times(factor: float, low: float, high: float) -> str:
+    """Return a factor and its interval; below one, by what it rose."""
+    if factor >= 1:
+        return f"{factor:.3g} ({low:.3g} to {high:.3g})"
+    most = f"{1 / low:.3g}" if low else "any"
+    return f"{1 / factor:.3g} times more ({1 / high:.3g} to {most})"
 
 
 def pauses(variant: VariantFindings) -> str:

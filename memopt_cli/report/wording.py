@@ -6,11 +6,11 @@ import math
 from typing import TYPE_CHECKING
 
 from memopt_cli.analysis.recording import Outcome
-from memopt_cli.analysis.results import Verdict
+from memopt_cli.analysis.results import Estimate, Verdict
 from memopt_cli.units import Dimension, format_duration, format_quantity, format_size
 
 if TYPE_CHECKING:
-    from memopt_cli.analysis.results import Estimate, RunFindings, ThresholdResult
+    from memopt_cli.analysis.results import RunFindings, ThresholdResult
 
 NOT_MEASURED = "not measured"
 
@@ -68,8 +68,12 @@ def ratio(value: float | None) -> str:
 def observed(result: ThresholdResult) -> str:
     """Return what a threshold was judged on."""
     if result.metric == "same_work":
-        equal = result.observed is not None and result.observed.value
+        if result.observed is None:
+            return NOT_MEASURED
+        equal = result.observed.value
         return "equal digests" if equal else "different digests"
+    if result.metric == "gc_pause" and result.observed == Estimate.exact(0.0):
+        return "no pauses"
     if result.metric == "on_schedule":
         return "on time" if result.verdict is Verdict.PASSED else "late"
     return estimate(result.observed, result.dimension)

@@ -15,8 +15,6 @@ from memopt_cli.analysis.recording import Sample
 SCENARIO = "scenario.yaml"
 SAMPLES = "samples.sqlite"
 TARGET_LOG = "target.log"
-RUN_JSON = "run.json"
-REPORT = "report.md"
 
 SCHEMA_VERSION = 1
 LATENCY = "latency"

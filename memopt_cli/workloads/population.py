@@ -6,7 +6,7 @@ import hashlib
 import sys
 from abc import ABC, abstractmethod
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,34 +22,6 @@ _MALLOC_HEADER = 8
 _ALIGNMENT = 16
 _SMALL_OBJECT_BYTES = 512
 _SMALLEST_BYTES = 48
-
-
-class Population(Protocol):
-    """
-    Units under load, inside a subject process.
-
-    A unit is named by its *slot*, a small number that the load gives it and uses
-    again after it left. Times are seconds of the scenario.
-    """
-
-    @property
-    def units(self) -> int:
-        """Units alive."""
-
-    def grow(self, slots: Sequence[int], at_s: float) -> None:
-        """Begin one unit in each slot."""
-
-    def drive(self, slots: Sequence[int], codes: Sequence[int], at_s: float) -> None:
-        """Give the unit in each slot one message of the kind *codes* says."""
-
-    def shrink(self, slots: Sequence[int], at_s: float) -> None:
-        """End the unit in each slot."""
-
-    def digest(self) -> str:
-        """Return a digest of what all units observably did so far, the living included."""
-
-    def pool(self) -> Mapping[str, float | None] | None:
-        """Return the pool's counters, or `None` where the variant has no pool."""
 
 
 class Forgotten:
@@ -99,7 +71,10 @@ def occupied_bytes(payload: int) -> int:
 
 class InProcess(ABC):
     """
-    A population of objects in this process, driven one operation at a time.
+    A population of objects in a subject's process, driven one operation at a time.
+
+    A unit is named by its *slot*, a small number that the load gives it and uses
+    again after it left. Times are seconds of the scenario.
 
     Only the operation itself is timed. What a unit did is observed as it ends,
     outside the timing: a state that lost a field on the way shows in the digest.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from memopt_cli.analysis import thresholds
+from memopt_cli.analysis import checks, thresholds
 from memopt_cli.analysis.findings import variant_findings
 from memopt_cli.analysis.results import Estimate, How, LeakVerdict, MemoryPerUnit, Verdict
 from memopt_cli.scenario.thresholds import METRICS
@@ -403,15 +403,18 @@ def test_the_worst_verdict_counts(verdicts: list[Verdict], expected: Verdict) ->
             [found(), found(same_work=False)],
             [(Verdict.CROSSED, 0.0, "its units remember something else than the first's")],
         ),
-        ([found(), unmeasured(same_work=None)], []),
+        (
+            [found(), unmeasured(same_work=None)],
+            [(Verdict.INCONCLUSIVE, None, "it or the first variant did not finish")],
+        ),
     ],
     ids=["alone", "equal", "unequal", "died"],
 )
 def test_other_work_is_crossed(
-    findings: list[VariantFindings], expected: list[tuple[Verdict, float, str]]
+    findings: list[VariantFindings], expected: list[tuple[Verdict, float | None, str]]
 ) -> None:
     """A variant that did something else than the first fails, whatever it saved."""
-    results = thresholds.same_work(findings)
+    results = checks.same_work(findings)
 
     assert expected == [
         (one.verdict, one.observed.value if one.observed else None, one.reason) for one in results
@@ -438,7 +441,7 @@ def test_a_load_that_came_late_is_inconclusive(
     )
     found_ = variant_findings(recorded, first=recorded, clock=clock)
 
-    results = thresholds.on_schedule([found_], clock=clock)
+    results = checks.on_schedule([found_], clock=clock)
 
     assert expected == [result.verdict for result in results]
 
@@ -450,10 +453,10 @@ def test_a_leak_is_crossed_without_a_threshold() -> None:
     variants = [found(name="baseline", leak=leaking), found(leak=leaking)]
     judging = {"memory_leak_slope": ["value<1GB/h"]}
 
-    crossed = thresholds.leaks(variants, scenario(None, "baseline", "optimized"))
+    crossed = checks.leaks(variants, scenario(None, "baseline", "optimized"))
 
     assert [("optimized", Verdict.CROSSED, slope)] == [
         (result.variant, result.verdict, result.observed) for result in crossed
     ]
-    assert [] == thresholds.leaks(variants, scenario(judging, "baseline", "optimized"))
-    assert [] == thresholds.leaks([found()], scenario(None, "optimized"))
+    assert [] == checks.leaks(variants, scenario(judging, "baseline", "optimized"))
+    assert [] == checks.leaks([found()], scenario(None, "optimized"))

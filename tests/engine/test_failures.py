@@ -16,11 +16,12 @@ import pytest
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.engine import sampler as sampling
 from memopt_cli.engine.clock import SystemClock
-from memopt_cli.engine.events import RunEnded, SampleTaken, VariantEnded
+from memopt_cli.engine.events import DurationsRecorded, RunEnded, SampleTaken, VariantEnded
 from memopt_cli.engine.launcher import LocalLauncher
 from memopt_cli.engine.stopping import Stopped, StopRequest, signals_to
-from memopt_cli.errors import SubjectDied, SubjectHung, SubjectOutOfMemory
+from memopt_cli.errors import MeasurementError, SubjectDied, SubjectHung, SubjectOutOfMemory
 from memopt_cli.profiler import environment
+from memopt_cli.profiler.process import ProcessReader
 from memopt_cli.workloads.settings import SubjectSettings, SyntheticSettings
 from memopt_cli.workloads.transcript import Tick
 
@@ -391,3 +392,55 @@ def test_orphan_ends() -> None:
         stdin=subprocess.DEVNULL,
     )
     assert process.wait(30) == 1
+
+
+def test_a_subject_that_cannot_be_read_fails_its_variant(
+    runner: Runner, small: Callable[..., Scenario], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kernel that refuses the reading ends the variant with that cause, and the run with it."""
+
+    def refuse(_: object) -> None:
+        raise MeasurementError("not allowed", hint="Run it as root.")
+
+    monkeypatch.setattr(ProcessReader, "footprint", refuse)
+    events = list(runner.events(small(variants=TWO)))
+
+    assert [(Outcome.FAILED, "not allowed. Run it as root")] * 2 == _ends(events)
+    assert isinstance(events[-1], RunEnded)
+    assert psutil.Process().children() == []
+
+
+def test_a_subject_that_cannot_start_leaves_no_descriptor(
+    subject: Callable[..., LocalSubject], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was opened for a process that did not start is closed again."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    before = psutil.Process().num_fds()
+    with monkeypatch.context() as patched:
+        patched.setattr(subprocess, "Popen", refuse)
+        with pytest.raises(SubjectDied, match="could not be started: Too many open files"):
+            subject()
+
+    assert before == psutil.Process().num_fds()
+
+
+def test_every_pause_is_in_a_sample_and_in_a_histogram(
+    runner: Runner, small: Callable[..., Scenario]
+) -> None:
+    """Samples and histograms count the same pauses, also where many ticks lie between samples."""
+    scenario = small(
+        workload="connections",
+        variants=[{"name": "only"}],
+        sampling={"interval": "5s"},
+        load={"message_rate": "50/s", "arrival_rate": "100/s"},
+    )
+    events = list(runner.events(scenario))
+    sampled = sum(one.sample.gc_pauses for one in events if isinstance(one, SampleTaken))
+    kept = {one.stage: one for one in events if isinstance(one, DurationsRecorded)}
+    counted = sum(h.count for one in kept.values() for h in one.pauses.values())
+
+    assert 0 < sampled
+    assert sampled == counted

@@ -73,7 +73,7 @@ def test_rendering_twice_gives_the_same() -> None:
         (estimate(1000, 50), estimate(980, 50), "no difference shown"),
         (estimate(1000, 50), estimate(900, 50), "no difference shown"),
         (estimate(1000, 50), estimate(500, 50), "2 (1.69 to 2.38)"),
-        (estimate(500, 50), estimate(1000, 50), "0.5 (0.42 to 0.59)"),
+        (estimate(500, 50), estimate(1000, 50), "2 times more (1.69 to 2.38)"),
         (estimate(1000), estimate(250), "4 (3.92 to 4.08)"),
         (estimate(1000, 50), estimate(-10, 5), "less, not above zero in both"),
         (estimate(-10, 5), estimate(1000, 50), "more, not above zero in both"),

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memopt_cli.scenario.load import Load
+from memopt_cli.workloads.outlook import expected_operations, peak_units
 from memopt_cli.workloads.population import WRITES
-from memopt_cli.workloads.transcript import Transcript, expected_operations, peak_units
+from memopt_cli.workloads.transcript import Transcript
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
