@@ -9,10 +9,12 @@ from memopt_cli.analysis.comparison import MEMORY_SPREAD, TIMING_SPREAD, compare
 from memopt_cli.analysis.memory import HEAP
 from memopt_cli.analysis.results import Verdict
 from memopt_cli.report import wording
-from memopt_cli.units import Dimension, format_count, format_duration, format_size
+from memopt_cli.report.method import environment, method
+from memopt_cli.report.tables import table
+from memopt_cli.units import Dimension, format_count, format_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from memopt_cli.analysis.results import Estimate, RunFindings, VariantFindings
     from memopt_cli.report.plots import Picture
@@ -29,20 +31,6 @@ _GROWTH = (
     "Anonymous memory over the longest stage that holds its population, in {hours}, its first "
     "fifth left out. *Detectable* is the half-width of the interval: smaller slopes could not be "
     "told from none."
-)
-
-_SUBJECTS = (
-    "Each variant ran in a fresh process, read by pid from outside. All got the same transcript of "
-    "arrivals, messages and departures; equal digests of what their units remembered show that "
-    "they did the same work."
-)
-
-_SLOPES = (
-    "Memory per unit is the slope of a least-squares line through the plateaus of the first "
-    "growth, with a 95 % interval by Student's t, widened by the resolution of the reading. It is "
-    "not the process's total divided by the number of units. *Anonymous* memory is what the kernel "
-    "charges, free parts of the heap included; *heap in use* is what the subject's allocators "
-    "count, and stands in where free heap could hide the growth."
 )
 
 
@@ -64,22 +52,10 @@ def markdown(run: RunFindings, pictures: Sequence[Picture] = ()) -> str:
         *(f"![{picture.title}]({picture.name})" for picture in pictures),
         *_results(run),
         *_leaks(run),
-        *_method(run),
-        *_environment(run),
+        *method(run),
+        *environment(run),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(map(_in_cell, line))} |" for line in lines)
-
-
-def _in_cell(text: str) -> str:
-    """Return *text* as it must be written not to end its cell."""
-    line = " ".join(text.split("\n")).replace("|", "\\|")
-    # Between backticks nothing is markup, and an escape would be shown as it is written.
-    return line if line.startswith("`") else line.replace("<", "&lt;")
 
 
 def _failures(run: RunFindings) -> list[str]:
@@ -100,7 +76,7 @@ def _checks(run: RunFindings) -> list[str]:
         ]
         for result in sorted(run.thresholds, key=lambda result: order.index(result.verdict))
     ]
-    return ["## Checks", _table(["Verdict", "Check", "Variant", "Observed"], rows)]
+    return ["## Checks", table(["Verdict", "Check", "Variant", "Observed"], rows)]
 
 
 def _groups(run: RunFindings) -> list[list[VariantFindings]]:
@@ -128,7 +104,7 @@ def _matrix(run: RunFindings) -> list[str]:
     return [
         f"## Memory per {unit} at each size",
         "Slopes with their 95 % intervals; the fixed cost of the process is not in them.",
-        _table(["", *names], rows),
+        table(["", *names], rows),
     ]
 
 
@@ -147,7 +123,7 @@ def _results(run: RunFindings) -> list[str]:
     for group in _groups(run):
         where = _cell_name(group[0]) or f"{format_count(group[0].units_peak)} {group[0].unit}"
         rows = [[name, *map(show, group)] for name, show in _figures(group[0].unit)]
-        sections += [f"## {where}", _table(["", *(v.name for v in group)], rows)]
+        sections += [f"## {where}", table(["", *(v.name for v in group)], rows)]
         if len(group) > 1:
             sections += _changes(group)
     return [*sections, _READING]
@@ -197,7 +173,7 @@ def _changes(group: Sequence[VariantFindings]) -> list[str]:
         for name, spread, take in _measures(wording.singular(first.unit))
     ]
     head = [f"times less than {first.name}", *(variant.name for variant in others)]
-    return [_table(head, rows)]
+    return [table(head, rows)]
 
 
 def _in_one_series(variant: VariantFindings, group: Sequence[VariantFindings]) -> VariantFindings:
@@ -282,71 +258,5 @@ def _leaks(run: RunFindings) -> list[str]:
     return [
         "## Growth while the population is steady",
         _GROWTH.format(hours=hours),
-        _table(head, rows),
+        table(head, rows),
     ]
-
-
-def _method(run: RunFindings) -> list[str]:
-    lines = [_SUBJECTS, _SLOPES]
-    clocks = {
-        "virtual": "The clock was virtual: every operation was done, idle time was skipped, and "
-        "times and rates per hour are simulated.",
-        "wall": "The clock was the wall's.",
-    }
-    lines.append(clocks.get(run.clock, ""))
-    rows = [_method_row(variant) for variant in run.variants]
-    if rows:
-        head = [
-            "Variant",
-            "Fitted series",
-            "The other series",
-            "Plateaus",
-            "Samples",
-            "One sample, p50 (exact reading)",
-            "CPU",
-            "Wall",
-            "Load time",
-        ]
-        lines.append(_table(head, rows))
-    divided = [_divided(variant) for variant in run.variants if variant.peak_rss_bytes]
-    if divided:
-        lines.append(
-            "For comparison with reports that divide the process's total by the number of "
-            f"units: {'; '.join(divided)}."
-        )
-    digests = sorted({(v.label, v.digest) for v in run.variants if v.digest})
-    if digests:
-        lines.append(
-            "Digests: " + ", ".join(f"{label} `{digest[:12]}`" for label, digest in digests)
-        )
-    return ["## Method", *lines]
-
-
-def _method_row(variant: VariantFindings) -> list[str]:
-    cost, memory = variant.sampling, variant.memory
-    times = (variant.cpu_s, variant.wall_s, variant.simulated_s)
-    return [
-        variant.label,
-        memory.basis.replace("_", " "),
-        wording.size(memory.cross_check),
-        str(len(memory.points)),
-        format_count(cost.samples),
-        f"{wording.seconds(cost.p50_s)} ({wording.seconds(cost.exact_p50_s)})",
-        *(wording.seconds(time_s if cost.samples else None) for time_s in times),
-    ]
-
-
-def _divided(variant: VariantFindings) -> str:
-    if not variant.peak_rss_bytes or not variant.units_peak:
-        return f"{variant.label} has none"
-    return f"{variant.label} {format_size(variant.peak_rss_bytes / variant.units_peak)}"
-
-
-def _environment(run: RunFindings) -> list[str]:
-    values = {"started": run.started_at, "wall time": format_duration(run.wall_s)}
-    values |= {f"tag {name}": text for name, text in run.tags.items()}
-    for name, value in run.environment.items():
-        title = name.removesuffix("_bytes").replace("_", " ")
-        shown = format_size(float(value)) if name.endswith("_bytes") else str(value)
-        values[title] = shown
-    return ["## Environment", _table(["", ""], [[key, value] for key, value in values.items()])]
