@@ -12,13 +12,15 @@ from memopt_cli.errors import SubjectDied
 from memopt_cli.profiler.profiling import Profiler
 
 
-def test_ten_intervals_give_ten_or_eleven_points() -> None:
-    """Points come at the interval, in order, and the duration is what passed."""
+def test_there_is_a_point_for_each_interval() -> None:
+    """Ten intervals give ten or eleven points, in order; a late machine gets more of both."""
     with Profiler(interval_s=0.05) as profiler:
         time.sleep(0.5)
     times = [point.at_s for point in profiler.points]
+    intervals = int(profiler.duration_s / 0.05)
 
-    assert len(times) in {10, 11}
+    assert intervals >= 10
+    assert len(times) in {intervals, intervals + 1}
     assert times == sorted(set(times))
     assert profiler.duration_s >= times[-1]
 
