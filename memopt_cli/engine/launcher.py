@@ -121,20 +121,23 @@ class LocalSubject:
         self._log = log.name
         self._log_start = os.fstat(log.fileno()).st_size
         self._oom_kills = environment.oom_kills()
-        with ExitStack() as opened:
-            commands_in, commands_out = _pipe(opened)
-            replies_in, replies_out = _pipe(opened)
+        # Lent to the process and closed here in any case; the own ends only if it does not start.
+        with ExitStack() as lent, ExitStack() as own:
+            commands_in, commands_out = os.pipe()
+            lent.callback(os.close, commands_in)
+            self._commands = own.enter_context(os.fdopen(commands_out, "wb", buffering=0))
+            replies_in, replies_out = os.pipe()
+            lent.callback(os.close, replies_out)
+            self._replies = own.enter_context(os.fdopen(replies_in, "rb"))
             shared = recorder.create()
-            opened.callback(os.close, shared)
+            lent.callback(os.close, shared)
+            self.recorder = RecorderReader(shared)
+            own.callback(self.recorder.close)
             self._process = _started((commands_in, replies_out, shared), log)
-            ours = (os.dup(commands_out), os.dup(replies_in))
-            mapped = RecorderReader(shared)
-        self.recorder = mapped
+            own.pop_all()
         self.pid = self._process.pid
         # A subject that hangs leaves its pipe full; writing to it must not block.
-        os.set_blocking(ours[0], False)
-        self._commands = os.fdopen(ours[0], "wb", buffering=0)
-        self._replies = os.fdopen(ours[1], "rb")
+        os.set_blocking(self._commands.fileno(), False)
         self._end_within_s = _END_WITHIN_S
         self._closed = False
 
@@ -235,14 +238,6 @@ class LocalSubject:
         said = [line for line in lines if line.strip()]
         last = f"its last line: {said[-1].strip()}" if said else "it is empty"
         return f"Its output is in target.log; {last}"
-
-
-def _pipe(opened: ExitStack) -> tuple[int, int]:
-    """Return both ends of a pipe, which *opened* will close."""
-    ends = os.pipe()
-    for end in ends:
-        opened.callback(os.close, end)
-    return ends
 
 
 def _started(theirs: tuple[int, int, int], log: IO[bytes]) -> subprocess.Popen[bytes]:

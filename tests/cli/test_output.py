@@ -79,7 +79,7 @@ def test_other_commands_end_as_tools_do(memopt: Memopt, arguments: list[str]) ->
     """A full output is an error with its cause; a reader that left ends the command by SIGPIPE."""
     memopt("simulate", memopt.synthetic("small"))
     command = [sys.executable, "-m", "memopt_cli", *arguments]
-    with open("/dev/full", "w", encoding="utf-8") as full:  # noqa: PTH123
+    with open("/dev/full", "w", encoding="utf-8") as full:  # noqa: PTH123 - a device
         done = subprocess.run(
             command, cwd=memopt.folder, stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )

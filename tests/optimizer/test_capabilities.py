@@ -102,9 +102,9 @@ def test_the_content_is_read_only_at_every_depth() -> None:
     inner = content["tools"]
 
     with pytest.raises(TypeError):
-        content["tools"] = None  # type: ignore[index]
+        content["tools"] = None  # type: ignore[index] # read-only: that is tested
     with pytest.raises(TypeError):
-        inner["listChanged"] = False  # type: ignore[index]
+        inner["listChanged"] = False  # type: ignore[index] # read-only: that is tested
 
     assert content["versions"] == (1, (2, 3))
 

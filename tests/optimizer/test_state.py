@@ -131,7 +131,7 @@ def test_the_state_keeps_no_reference_to_a_callers_dict() -> None:
 
     assert state.metadata == {"user": 1}
     with pytest.raises(TypeError):
-        state.metadata["user"] = 2  # type: ignore[index]
+        state.metadata["user"] = 2  # type: ignore[index] # read-only: that is tested
 
 
 def test_an_unknown_field_names_the_nearest() -> None:
@@ -219,7 +219,7 @@ def test_pending_ids_are_exact() -> None:
     with pytest.raises(WrongFieldType):
         state.add_pending(True)
     with pytest.raises(WrongFieldType):
-        state.complete(1.0)  # type: ignore[arg-type]
+        state.complete(1.0)  # type: ignore[arg-type] # refused: that is tested
     with pytest.raises(StateError, match="2 pending requests have 1 different ids"):
         state.update(pending=["x", "x"])
 
@@ -269,7 +269,7 @@ def test_a_window_of_nothing_is_refused() -> None:
     with pytest.raises(StateError, match="a window of 0 messages"):
         CompactState().retain(b"", window=0)
     with pytest.raises(WrongFieldType):
-        CompactState().retain("text", window=1)  # type: ignore[arg-type]
+        CompactState().retain("text", window=1)  # type: ignore[arg-type] # refused: that is tested
 
 
 def test_a_cleared_state_is_empty() -> None:
