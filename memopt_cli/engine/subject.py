@@ -41,7 +41,10 @@ class Subject:
         self._recorder = recorder
         self._heap = HeapReader()
         self._population = _population(settings, recorder.latency)
-        self._tuning = GcTuning(settings.gc)
+        # The recorder counts the pauses, where they can be read from outside.
+        self._tuning = GcTuning(settings.gc, count_pauses=False)
+        self._settled_units = -1
+        self._stage_begins = False
         self._transcript = hashlib.blake2b(digest_size=16)
         self._operations = 0
         self._busy_before_s = 0.0
@@ -51,7 +54,6 @@ class Subject:
         recorder = self._recorder
         recorder.install()
         with self._tuning:
-            self._tuning.settle()
             while (received := wire.receive(commands)) is not None:
                 message, blocks = received
                 match message["do"]:
@@ -60,6 +62,7 @@ class Subject:
                     case "stage":
                         self._busy_before_s += recorder.latency.total_s
                         recorder.start_stage()
+                        self._stage_begins = True
                         wire.send(replies, {})
                     case "heap":
                         wire.send(replies, self._read_heap())
@@ -80,21 +83,41 @@ class Subject:
         for _ in range(_REHEARSALS):
             self._read_heap()
 
+    def _settle(self) -> None:
+        """
+        Tell the tuning that the service is warm, where a stage has built more than there was.
+
+        The first stage finds nothing but imports, the next ones what the stage before has
+        built. After a stage without growth there is nothing new to spare the collector. The
+        pause that this takes is one of the stage that begins, whose first tick it precedes.
+        """
+        self._stage_begins = False
+        units = self._population.units
+        if units > self._settled_units:
+            self._settled_units = units
+            self._tuning.settle()
+
     def _tick(self, message: wire.Message, blocks: list[bytes]) -> wire.Message:
         population, at_s = self._population, message["at_s"]
         arrivals, speakers, codes, departures = blocks
         for block in blocks:
             self._transcript.update(block)
+        if self._stage_begins:
+            self._settle()
         population.grow(_slots(arrivals), at_s)
         population.drive(_slots(speakers), codes, at_s)
         population.shrink(_slots(departures), at_s)
-        self._tuning.observe(population.units)
+        # Between two batches of operations nobody waits.
+        self._tuning.quiet(population.units)
         self._operations += (len(arrivals) + len(departures)) // 4 + len(codes)
         self._recorder.publish()
+        pool = population.pool()
         return {
             "units": population.units,
             "operations": self._operations,
             "busy_s": self._busy_before_s + self._recorder.latency.total_s,
+            "created": None if pool is None else pool["created"],
+            "reused": None if pool is None else pool["reused"],
         }
 
     def _read_heap(self) -> wire.Message:
