@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on, and the table at its end."""
+"""What a person sees while a run goes on, and at its end."""
 
 from __future__ import annotations
 
@@ -17,18 +17,12 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from rich.console import Console
-    from rich.table import Table
 
-    from memopt_cli.analysis.results import RunFindings, VariantFindings
+    from memopt_cli.analysis.results import RunFindings
     from memopt_cli.engine.events import Event
-
-_MOST_CHECKS = 24
-"""With more than these, the terminal shows those that did not pass."""
 
 _NARROW = 100
 """Columns below which the live line has no bar and says less."""
-
-_MARKS = {"passed": "green", "crossed": "red", "inconclusive": "yellow"}
 
 
 def console(stream: TextIO | None, *, colour: bool) -> Console:
@@ -150,81 +144,24 @@ class Display:
 
 
 def show_results(out: Console, run: RunFindings, folder: str) -> None:
-    """Print the two tables of a finished run, its verdict and its folder."""
+    """Print a finished run: its figures, what each variant brings, its checks, its verdict."""
     from rich.text import Text
 
+    from memopt_cli.cli import tables
     from memopt_cli.report import wording
 
-    if run.variants:
-        out.print(_variants(run))
-    checks = _checks(run)
-    if checks.row_count:
-        out.print(checks)
-    out.print(Text(wording.summary(run), style=_MARKS[run.verdict]), soft_wrap=True)
+    for table in tables.figures(out, run) if run.variants else ():
+        tables.show(out, table)
+    for lines in tables.brought(run, out.width if out.is_terminal else None):
+        out.print(lines, soft_wrap=True)
+    if (checks := tables.checks(out, run)) is not None:
+        tables.show(out, checks)
+    out.print(Text(wording.summary(run), style=tables.MARKS[run.verdict]), soft_wrap=True)
     out.print(f"Report: {folder}/report.md", soft_wrap=True)
     out.file.flush()
     lost = out.file.error if isinstance(out.file, Output) else None
     if lost is not None and not isinstance(lost, BrokenPipeError):
         say(f"The results could not be printed: {lost}. They are in {folder}/report.md")
-
-
-def _variants(run: RunFindings) -> object:
-    from rich.table import Table
-
-    from memopt_cli.report import markdown, wording
-
-    unit = wording.singular(run.variants[0].unit)
-    table = Table(box=None, pad_edge=False, show_edge=False)
-    for head in (
-        "variant",
-        run.variants[0].unit,
-        f"memory per {unit}",
-        "loaded",
-        "reuse",
-        "GC pause p50, p99, max; share",
-    ):
-        table.add_column(head, justify="left" if head == "variant" else "right", overflow="fold")
-    for found in run.variants:
-        loaded = found.memory.loaded
-        table.add_row(
-            _label(found),
-            format_count(found.units_peak),
-            wording.size(found.memory.per_unit),
-            wording.size_bytes(loaded.value if loaded else None),
-            wording.ratio((found.pool or {}).get("reuse_ratio")),
-            markdown.pauses(found),
-        )
-    return table
-
-
-def _label(variant: VariantFindings) -> str:
-    """Return the variant's name, with what varies besides the population in its own column."""
-    sized = variant.cell.keys() <= {"connections", "units"}
-    return variant.name if sized else variant.label
-
-
-def _checks(run: RunFindings) -> Table:
-    """Return the checks; of many, only those that did not pass."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from memopt_cli.report import wording
-
-    shown = run.thresholds
-    if len(shown) > _MOST_CHECKS:
-        shown = tuple(result for result in shown if result.verdict != "passed")
-    table = Table(box=None, pad_edge=False, show_edge=False)
-    for head in ("verdict", "check", "variant", "observed"):
-        table.add_column(head, overflow="fold")
-    for result in shown:
-        observed = wording.observed(result) + (f": {result.reason}" if result.reason else "")
-        table.add_row(
-            Text(wording.MARKS[result.verdict], style=_MARKS[result.verdict]),
-            wording.expression(result),
-            wording.cell(result),
-            observed,
-        )
-    return table
 
 
 def wants_colour(*, no_color: bool) -> bool:

@@ -6,7 +6,12 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from memopt_cli.analysis.ranking import rankings
+from memopt_cli.report.ranking import brings
+
 if TYPE_CHECKING:
+    from memopt_cli.analysis.comparison import Change
+    from memopt_cli.analysis.ranking import Ranking, Standing
     from memopt_cli.analysis.results import (
         Distribution,
         Estimate,
@@ -42,6 +47,7 @@ def document(run: RunFindings) -> dict[str, Any]:
         "clock": run.clock,
         "environment": dict(run.environment),
         "variants": [_variant(variant) for variant in run.variants],
+        "rankings": [_ranking(ranking) for ranking in rankings(run.variants)],
         "thresholds": [_threshold(result) for result in run.thresholds],
     }
 
@@ -135,6 +141,52 @@ def _pauses(variant: VariantFindings) -> dict[str, Any] | None:
         "by_generation": list(variant.gc_pauses_by_generation),
         "lost": variant.pauses_lost,
     }
+
+
+def _ranking(ranking: Ranking) -> dict[str, Any]:
+    return {
+        "cell": dict(ranking.cell),
+        "reference": ranking.reference,
+        "ranked": [_standing(standing, ranking) for standing in ranking.standings],
+        "refused": [{"variant": name, "reason": why} for name, why in ranking.refused],
+    }
+
+
+def _standing(standing: Standing, ranking: Ranking) -> dict[str, Any]:
+    return {
+        "place": standing.place,
+        "variant": standing.name,
+        "summary": f"{standing.name} {brings(standing, ranking)}.",
+        "costs_memory": standing.costs_memory,
+        "memory_per_unit_bytes": _change(standing.idle),
+        "memory_per_unit_loaded_bytes": _change(standing.loaded),
+        "peak_uss_bytes": _change(standing.peak),
+        "retained_bytes": _change(standing.kept),
+        "gc_pause_max_s": _change(standing.longest_pause),
+        "gc_pause_share": _change(standing.collecting),
+        "operation_latency_p50_s": _change(standing.median),
+        "busy_s_per_operation": _change(standing.busy),
+    }
+
+
+def _change(change: Change | None) -> dict[str, Any] | None:
+    if change is None:
+        return None
+    saved, factor = change.saved, change.factor
+    return {
+        "before": change.before.value,
+        "after": change.after.value,
+        "saved": _bounded(saved.value, saved.low, saved.high),
+        "factor": None
+        if factor is None
+        else _bounded(factor, change.factor_low or 0.0, change.factor_high or math.inf),
+        "shown": change.differs,
+    }
+
+
+def _bounded(value: float, low: float, high: float) -> dict[str, float | None]:
+    ends = {"low": low, "high": high}
+    return {"value": value} | {k: v if math.isfinite(v) else None for k, v in ends.items()}
 
 
 def _threshold(result: ThresholdResult) -> dict[str, Any]:

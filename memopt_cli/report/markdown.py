@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from memopt_cli.analysis.comparison import MEMORY_SPREAD, TIMING_SPREAD, compare
-from memopt_cli.analysis.memory import HEAP
+from memopt_cli.analysis.comparison import (
+    KEPT_SPREAD,
+    LONGEST_SPREAD,
+    MEMORY_SPREAD,
+    TIMING_SPREAD,
+    cells,
+    compare,
+    in_one_series,
+    loaded_apart,
+)
+from memopt_cli.analysis.ranking import rankings
 from memopt_cli.analysis.results import Verdict
-from memopt_cli.report import wording
+from memopt_cli.report import ranking, wording
 from memopt_cli.report.method import environment, method
 from memopt_cli.report.tables import table
 from memopt_cli.units import Dimension, format_count, format_size
@@ -23,8 +31,13 @@ _READING = (
     "Memory is idle unless the growing stage sends messages; *loaded* is after the steady stage, "
     "what is above the fixed cost divided by the units. The fixed cost is the line at no units: "
     "interpreter, code and tables of fixed length, without the units that a pool made beforehand. "
-    "Factors are of one series for all variants, and their intervals allow for what equal "
-    f"processes differ by: {MEMORY_SPREAD:.0%} in memory, {TIMING_SPREAD:.0%} in times."
+    "Idle memory is compared in one series: where anonymous memory was fitted for one variant and "
+    "heap in use for the other, by heap in use. Loaded memory was read in each variant's own "
+    "series only, so two that are *not in one series* are not compared. "
+    "*Work per operation* is the mean, pauses included. The "
+    f"intervals allow for what equal processes differ by: {MEMORY_SPREAD:.0%} in memory, "
+    f"{KEPT_SPREAD:.0%} in what is kept, {TIMING_SPREAD:.0%} in times, {LONGEST_SPREAD:.0%} in the "
+    "longest pause."
 )
 
 _GROWTH = (
@@ -48,6 +61,7 @@ def markdown(run: RunFindings, pictures: Sequence[Picture] = ()) -> str:
         wording.summary(run),
         *_failures(run),
         *_checks(run),
+        *ranking.ranked(run),
         *_matrix(run),
         *(f"![{picture.title}]({picture.name})" for picture in pictures),
         *_results(run),
@@ -79,27 +93,19 @@ def _checks(run: RunFindings) -> list[str]:
     return ["## Checks", table(["Verdict", "Check", "Variant", "Observed"], rows)]
 
 
-def _groups(run: RunFindings) -> list[list[VariantFindings]]:
-    """Return the variants by cell of the matrix, in the order they ran."""
-    groups: dict[tuple[tuple[str, str], ...], list[VariantFindings]] = {}
-    for variant in run.variants:
-        groups.setdefault(tuple(variant.cell.items()), []).append(variant)
-    return list(groups.values())
-
-
 def _matrix(run: RunFindings) -> list[str]:
-    groups = _groups(run)
+    groups = cells(run.variants)
     if len(groups) < 2:  # noqa: PLR2004 - one cell is no matrix
         return []
     names = list(dict.fromkeys(variant.name for variant in run.variants))
     rows = []
     for group in groups:
         found = {variant.name: variant for variant in group}
-        cells = [
+        costs = [
             wording.size(found[name].memory.per_unit) if name in found else wording.NOT_MEASURED
             for name in names
         ]
-        rows.append([_cell_name(group[0]), *cells])
+        rows.append([wording.cell_name(group[0].cell), *costs])
     unit = wording.singular(run.variants[0].unit)
     return [
         f"## Memory per {unit} at each size",
@@ -108,24 +114,19 @@ def _matrix(run: RunFindings) -> list[str]:
     ]
 
 
-def _cell_name(variant: VariantFindings) -> str:
-    return ", ".join(
-        f"{format_count(int(value)) if value.isdigit() else value} {key}"
-        for key, value in variant.cell.items()
-    )
-
-
 def _results(run: RunFindings) -> list[str]:
     """Return, for each cell, the figures of its variants and what changed against the first."""
     if not run.variants:
         return ["Nothing was measured."]
     sections = []
-    for group in _groups(run):
-        where = _cell_name(group[0]) or f"{format_count(group[0].units_peak)} {group[0].unit}"
-        rows = [[name, *map(show, group)] for name, show in _figures(group[0].unit)]
+    compared = {tuple(one.cell.items()): one for one in rankings(run.variants)}
+    for group in cells(run.variants):
+        first = group[0]
+        where = wording.population(first.cell, first.units_peak, first.unit)
+        rows = [[name, *map(show, group)] for name, show in _figures(first.unit)]
         sections += [f"## {where}", table(["", *(v.name for v in group)], rows)]
-        if len(group) > 1:
-            sections += _changes(group)
+        if (found := compared.get(tuple(first.cell.items()))) is not None:
+            sections += [*ranking.savings(found), _changes(group)]
     return [*sections, _READING]
 
 
@@ -134,7 +135,7 @@ def _figures(unit: str) -> list[tuple[str, Callable[[VariantFindings], str]]]:
     one = wording.singular(unit)
     return [
         (f"memory per {one}", _per_unit),
-        (f"memory per {one}, loaded", lambda v: wording.size(v.memory.loaded)),
+        (f"memory per {one}, loaded", lambda v: wording.size(_loaded(v))),
         ("fixed cost", lambda v: wording.size(v.memory.fixed)),
         ("peak USS", lambda v: wording.size_bytes(v.peak_uss_bytes)),
         ("kept after the last left", lambda v: wording.size(v.retained)),
@@ -166,63 +167,45 @@ def _rate(variant: VariantFindings) -> str:
     return wording.NOT_MEASURED if rate is None else format_count(rate)
 
 
-def _changes(group: Sequence[VariantFindings]) -> list[str]:
-    first, *others = [_in_one_series(variant, group) for variant in group]
+def _changes(group: Sequence[VariantFindings]) -> str:
+    """Return by what factor each measure fell against the first variant."""
+    first, *others = group
     rows = [
-        [name, *(_change(take(first), take(other), spread, other) for other in others)]
-        for name, spread, take in _measures(wording.singular(first.unit))
+        [name, *(_change(*in_one_series(first, other), take, spread) for other in others)]
+        for name, take, spread in _measures(wording.singular(first.unit))
     ]
-    head = [f"times less than {first.name}", *(variant.name for variant in others)]
-    return [table(head, rows)]
+    return table([f"times less than {first.name}", *(v.name for v in others)], rows)
 
 
-def _in_one_series(variant: VariantFindings, group: Sequence[VariantFindings]) -> VariantFindings:
-    """
-    Return the variant with memory by the series that all of the group have.
-
-    Anonymous memory and heap in use are two quantities: one over the other is no factor.
-    """
-    bases = {other.memory.basis for other in group if other.memory.per_unit is not None}
-    memory = variant.memory
-    if len(bases) < 2 or memory.basis == HEAP:  # noqa: PLR2004
-        return variant
-    # What is loaded was read in the variant's own series only.
-    return replace(variant, memory=replace(memory, per_unit=memory.cross_check, loaded=None))
+_Measure: TypeAlias = "Callable[[VariantFindings], Estimate | None]"
 
 
-def _measures(unit: str) -> list[tuple[str, float, Callable[[VariantFindings], Estimate | None]]]:
+def _measures(unit: str) -> list[tuple[str, _Measure, float]]:
     return [
-        (f"memory per {unit}", MEMORY_SPREAD, lambda v: v.memory.per_unit),
-        (f"memory per {unit}, loaded", MEMORY_SPREAD, lambda v: v.memory.loaded),
-        ("kept after the last left", MEMORY_SPREAD, lambda v: v.retained),
-        ("GC pause, p99", TIMING_SPREAD, lambda v: v.gc_pause.p99_s if v.gc_pause else None),
-        ("operation latency, p50", TIMING_SPREAD, lambda v: v.operation_latency.p50_s),
-        ("operation latency, p99", TIMING_SPREAD, lambda v: v.operation_latency.p99_s),
+        (f"memory per {unit}", lambda v: v.memory.per_unit, MEMORY_SPREAD),
+        (f"memory per {unit}, loaded", _loaded, MEMORY_SPREAD),
+        ("kept after the last left", lambda v: v.retained, KEPT_SPREAD),
+        ("GC pause, p99", lambda v: v.gc_pause.p99_s if v.gc_pause else None, TIMING_SPREAD),
+        ("operation latency, p50", lambda v: v.operation_latency.p50_s, TIMING_SPREAD),
+        ("operation latency, p99", lambda v: v.operation_latency.p99_s, TIMING_SPREAD),
     ]
 
 
-def _change(
-    before: Estimate | None, after: Estimate | None, spread: float, variant: VariantFindings
-) -> str:
+def _loaded(variant: VariantFindings) -> Estimate | None:
+    return variant.memory.loaded
+
+
+def _change(first: VariantFindings, other: VariantFindings, take: _Measure, spread: float) -> str:
     """Return by what factor a measure fell, with its interval."""
-    if variant.same_work is False:
+    before, after = take(first), take(other)
+    if other.same_work is False:
         return "not comparable: it did other work"
     if before is None or after is None:
         return wording.NOT_MEASURED
+    if take is _loaded and loaded_apart(first, other):
+        return wording.OTHER_SERIES
     change = compare(before, after, spread=spread)
-    if change.before.overlaps(change.after):
-        return "no difference shown"
-    if change.factor is None or change.factor_low is None or change.factor_high is None:
-        return f"{'less' if after.value < before.value else 'more'}, not above zero in both"
-    return _times(change.factor, change.factor_low, change.factor_high)
-
-
-def _times(factor: float, low: float, high: float) -> str:
-    """Return a factor and its interval; below one, by what it rose."""
-    if factor >= 1:
-        return f"{factor:.3g} ({low:.3g} to {high:.3g})"
-    most = f"{1 / low:.3g}" if low else "any"
-    return f"{1 / factor:.3g} times more ({1 / high:.3g} to {most})"
+    return wording.times(change) if change.differs else wording.NO_DIFFERENCE
 
 
 def pauses(variant: VariantFindings) -> str:

@@ -1,4 +1,4 @@
-"""PNG figures. The only module that imports matplotlib, and only when called."""
+"""PNG figures; matplotlib is imported only when one is drawn."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from memopt_cli.report import wording
+from memopt_cli.report.drawing import MARKERS, STYLES, colour, finish, new_figure
+from memopt_cli.report.ranking_plot import ranking
 from memopt_cli.units import format_count, format_duration, format_size
 
 if TYPE_CHECKING:
@@ -18,11 +20,6 @@ if TYPE_CHECKING:
     from memopt_cli.analysis.recording import Recording, VariantRecording
     from memopt_cli.analysis.results import Distribution, Estimate, RunFindings, VariantFindings
 
-OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
-"""Colours that stay apart for colour-blind readers (M. Okabe and K. Ito, 2008)."""
-
-MARKERS = "osD^vP*X"
-STYLES = ("-", "--", "-.", ":")
 DOTS_PER_INCH = 144
 MIB = 1024**2
 MILLISECOND = 1e-3
@@ -42,6 +39,7 @@ class Picture:
 def pictures(run: RunFindings, recording: Recording) -> list[Picture]:
     """Return the figures of a report; those that nothing was measured for are left out."""
     found: list[tuple[str, Figure | None]] = [
+        ("ranking.png", ranking(run)),
         ("memory-over-time.png", memory_over_time(run, recording)),
         ("memory-per-unit.png", memory_per_unit(run)),
         ("matrix.png", matrix(run)),
@@ -59,26 +57,26 @@ def memory_over_time(run: RunFindings, recording: Recording) -> Figure | None:
     shown = _last_cell(recording)
     if not any(variant.samples for variant in shown):
         return None
-    figure = _figure(8, 5.2)
+    figure = new_figure(8, 5.2)
     memory, pauses = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     for number, variant in enumerate(shown):
         step = max(1, len(variant.samples) // _MOST_POINTS)
         kept = variant.samples[::step]
         times = [sample.at_s for sample in kept]
         sizes = [sample.resident_anonymous_bytes / MIB for sample in kept]
-        memory.plot(times, sizes, STYLES[number % 4], color=_colour(number), label=variant.name)
+        memory.plot(times, sizes, STYLES[number % 4], color=colour(number), label=variant.name)
         paused = [(s.at_s, s.gc_pause_max_s / MILLISECOND) for s in variant.samples if s.gc_pauses]
         if paused:
             marker = MARKERS[number % len(MARKERS)]
-            pauses.plot(*zip(*paused, strict=True), marker, color=_colour(number), ms=3)
+            pauses.plot(*zip(*paused, strict=True), marker, color=colour(number), ms=3)
     _mark_stages(memory, max(shown, key=lambda variant: len(variant.stages)))
     memory.set(ylabel="anonymous memory [MiB]", ylim=(0, None))
     pauses.set_yscale("symlog", linthresh=0.1)
     longest = max((s.gc_pause_max_s for variant in shown for s in variant.samples), default=0.0)
     top = max(1.0, 2 * longest / MILLISECOND)
     pauses.set(ylabel="longest GC\npause [ms]", xlabel=f"{_time_name(run)} [s]", ylim=(0, top))
-    _finish(memory, _over_time_title(run, shown))
-    _finish(pauses, "", legend=False)
+    finish(memory, _over_time_title(run, shown))
+    finish(pauses, "", legend=False)
     return figure
 
 
@@ -91,7 +89,7 @@ def memory_per_unit(run: RunFindings) -> Figure | None:
     fitted = [v for v in run.variants if _is_drawable(v.memory.per_unit) and v.memory.points]
     if not fitted:
         return None
-    figure = _figure(8, 4.6)
+    figure = new_figure(8, 4.6)
     axes = figure.add_subplot()
     names = list(dict.fromkeys(variant.name for variant in fitted))
     for variant in fitted:
@@ -100,7 +98,7 @@ def memory_per_unit(run: RunFindings) -> Figure | None:
     unit = fitted[0].unit
     _log_axes(axes, [units for variant in fitted for units, _ in variant.memory.points])
     axes.set(xlabel=f"{unit} [count]", ylabel="memory above the fixed cost [bytes]")
-    _finish(axes, _per_unit_title(fitted))
+    finish(axes, _per_unit_title(fitted))
     return figure
 
 
@@ -111,7 +109,7 @@ def matrix(run: RunFindings) -> Figure | None:
     sized = all(variant.cell.keys() <= {"connections", "units"} for variant in fitted)
     if not sized or len({variant.units_peak for variant in fitted}) < 2:  # noqa: PLR2004
         return None
-    figure = _figure(8, 4)
+    figure = new_figure(8, 4)
     axes = figure.add_subplot()
     for number, name in enumerate(names):
         own = [v for v in fitted if v.name == name]
@@ -121,7 +119,7 @@ def matrix(run: RunFindings) -> Figure | None:
             [v.units_peak for v in own],
             [e.value for e in values],
             yerr=errors,
-            color=_colour(number),
+            color=colour(number),
             marker=MARKERS[number % len(MARKERS)],
             linestyle=STYLES[number % 4],
             capsize=3,
@@ -130,7 +128,7 @@ def matrix(run: RunFindings) -> Figure | None:
     unit = wording.singular(fitted[0].unit)
     _log_axes(axes, [variant.units_peak for variant in fitted])
     axes.set(xlabel=f"{fitted[0].unit} [count]", ylabel=f"memory per {unit} [bytes]")
-    _finish(axes, _matrix_title(fitted, names))
+    finish(axes, _matrix_title(fitted, names))
     return figure
 
 
@@ -142,21 +140,14 @@ def durations(run: RunFindings) -> Figure | None:
     if not pauses and not latencies:
         return None
     names = [variant.name for variant in shown]
-    figure = _figure(8, 4)
+    figure = new_figure(8, 4)
     left, right = figure.subplots(1, 2, sharey=False)
     _exceedance(left, pauses, names, "GC pause [s]")
     _exceedance(right, latencies, names, "operation latency [s]")
     left.set(ylabel="share that took longer")
-    _finish(left, _worst_title(pauses, "Longest GC pause"), legend=False)
-    _finish(right, _worst_title(latencies, "Longest operation"))
+    finish(left, _worst_title(pauses, "Longest GC pause"), legend=False)
+    finish(right, _worst_title(latencies, "Longest operation"))
     return figure
-
-
-def _figure(width: float, height: float) -> Figure:
-    # Not pyplot: it keeps every figure alive and picks a window system.
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
 
 
 def _picture(name: str, figure: Figure) -> Picture:
@@ -170,17 +161,6 @@ def _picture(name: str, figure: Figure) -> Picture:
 def _is_drawable(found: Estimate | None) -> bool:
     """Return whether a figure has a place on a logarithmic axis; the tables show the others."""
     return found is not None and found.value > 0
-
-
-def _colour(number: int) -> str:
-    return OKABE_ITO[number % len(OKABE_ITO)]
-
-
-def _finish(axes: Axes, title: str, *, legend: bool = True) -> None:
-    axes.set_title(title, loc="left", fontsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
-    if legend and axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=8)
 
 
 def _log_axes(axes: Axes, units: Sequence[int]) -> None:
@@ -247,12 +227,12 @@ def _points_and_line(axes: Axes, variant: VariantFindings, number: int, *, last:
     units = [units for units, _ in memory.points]
     above = [(count, size - fixed) for count, size in memory.points if size > fixed]
     label = f"{variant.name}: {format_size(slope)} per {wording.singular(variant.unit)}"
-    axes.plot(units, [slope * count for count in units], STYLES[number % 4], color=_colour(number))
+    axes.plot(units, [slope * count for count in units], STYLES[number % 4], color=colour(number))
     axes.plot(
         [count for count, _ in above],
         [size for _, size in above],
         MARKERS[number % len(MARKERS)],
-        color=_colour(number),
+        color=colour(number),
         ms=4,
         label=label if last else None,
     )
@@ -269,7 +249,7 @@ def _exceedance(
         ]
         if longer:
             style = STYLES[number % 4]
-            axes.plot(*zip(*longer, strict=True), style, color=_colour(number), label=name)
+            axes.plot(*zip(*longer, strict=True), style, color=colour(number), label=name)
     axes.axhline(0.01, color="0.85", linewidth=0.8, zorder=0)
     axes.annotate("p99", (0.01, 0.011), xycoords=("axes fraction", "data"), fontsize=8, color="0.4")
     axes.set(xscale="log", yscale="log", xlabel=xlabel)

@@ -115,6 +115,64 @@ _VARIANT = _object(
     }
 )
 
+_BOUNDED = {
+    "value": _NUMBER,
+    "low": {**_MAYBE_NUMBER, "description": "Null where the data do not bound it."},
+    "high": {**_MAYBE_NUMBER, "description": "Null where the data do not bound it."},
+}
+
+_CHANGE = {
+    "description": "A measure of the reference and of a variant; null when either has none.",
+    **_object(
+        {
+            "before": _NUMBER,
+            "after": _NUMBER,
+            "saved": {"description": "Before minus after.", **_object(_BOUNDED)},
+            "factor": {
+                "description": "Before divided by after; null where no difference is shown.",
+                **_object(_BOUNDED, nullable=True),
+            },
+            "shown": {"type": "boolean", "description": "Whether the intervals are apart."},
+        },
+        nullable=True,
+    ),
+}
+
+_RANKING = _object(
+    {
+        "cell": {"type": "object", "additionalProperties": _TEXT},
+        "reference": _TEXT,
+        "ranked": {
+            "type": "array",
+            "items": _object(
+                {
+                    "place": {"type": "integer", "minimum": 1},
+                    "variant": _TEXT,
+                    "summary": _TEXT,
+                    "costs_memory": {"type": "boolean"},
+                    "memory_per_unit_bytes": _CHANGE,
+                    "memory_per_unit_loaded_bytes": _CHANGE,
+                    "peak_uss_bytes": _CHANGE,
+                    "retained_bytes": _CHANGE,
+                    "gc_pause_max_s": _CHANGE,
+                    "gc_pause_share": _CHANGE,
+                    "operation_latency_p50_s": _CHANGE,
+                    "busy_s_per_operation": _CHANGE,
+                }
+            ),
+        },
+        "refused": {
+            "type": "array",
+            "items": _object(
+                {
+                    "variant": _TEXT,
+                    "reason": {"enum": ["other_work", "unfinished", "uncompared"]},
+                }
+            ),
+        },
+    }
+)
+
 _THRESHOLD = _object(
     {
         "metric": _TEXT,
@@ -150,6 +208,7 @@ def json_schema() -> dict[str, Any]:
                 "clock": {"enum": ["virtual", "wall"]},
                 "environment": {"type": "object"},
                 "variants": {"type": "array", "items": _VARIANT},
+                "rankings": {"type": "array", "items": _RANKING},
                 "thresholds": {"type": "array", "items": _THRESHOLD},
             }
         ),

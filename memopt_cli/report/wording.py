@@ -7,12 +7,24 @@ from typing import TYPE_CHECKING
 
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.results import Estimate, Verdict
-from memopt_cli.units import Dimension, format_duration, format_quantity, format_size
+from memopt_cli.units import (
+    Dimension,
+    format_count,
+    format_duration,
+    format_quantity,
+    format_size,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from memopt_cli.analysis.comparison import Change
     from memopt_cli.analysis.results import RunFindings, ThresholdResult
 
 NOT_MEASURED = "not measured"
+NO_DIFFERENCE = "no difference shown"
+OTHER_SERIES = "not in one series"
+"""Both were measured, but one as anonymous memory and the other as heap in use."""
 
 MARKS = {Verdict.PASSED: "passed", Verdict.CROSSED: "CROSSED", Verdict.INCONCLUSIVE: "inconclusive"}
 
@@ -28,21 +40,66 @@ def singular(unit: str) -> str:
 
 
 def estimate(found: Estimate | None, dimension: Dimension) -> str:
-    """Return a figure with its interval, or that there is none."""
+    """
+    Return a figure with its interval, or that there is none.
+
+    A unit that all three have is written once.
+
+    >>> from memopt_cli.analysis.results import How
+    >>> estimate(Estimate(1536, 1500, 1600, How.FITTED), Dimension.SIZE)
+    '1.50 KiB (1.46 to 1.56)'
+    >>> estimate(Estimate(1000, 900, 1100, How.FITTED), Dimension.SIZE)
+    '0.98 KiB (900 B to 1.07 KiB)'
+    """
     if found is None:
         return NOT_MEASURED
     value = format_quantity(found.value, dimension)
     if found.low == found.high:
         return value
-    low = format_quantity(found.low, dimension)
+    ends = [
+        format_quantity(end, dimension) for end in (found.low, found.high) if math.isfinite(end)
+    ]
+    unit = _unit(value)
+    if all(_unit(end) == unit for end in ends):
+        ends = [end.removesuffix(unit) for end in ends]
+    if math.isinf(found.low):
+        return f"{value} ({ends[0]} or less)" if ends else f"{value} (nothing bounds it)"
     if math.isinf(found.high):
-        return f"{value} ({low} or more)"
-    return f"{value} ({low} to {format_quantity(found.high, dimension)})"
+        return f"{value} ({ends[0]} or more)"
+    return f"{value} ({ends[0]} to {ends[1]})"
+
+
+def _unit(figure: str) -> str:
+    """Return the unit of a figure with the space before it, or nothing."""
+    _, space, unit = figure.partition(" ")
+    return space + unit
 
 
 def size(found: Estimate | None) -> str:
     """Return a size with its interval."""
     return estimate(found, Dimension.SIZE)
+
+
+def times(change: Change, *, less: str = "", more: str = "times more") -> str:
+    """
+    Return by how many times a measure fell or rose, with its interval.
+
+    Args:
+        change: One for which a difference is shown.
+        less: What stands behind the number where it fell.
+        more: The same where it rose.
+    """
+    factor, low, high = change.factor, change.factor_low, change.factor_high
+    if factor is None or low is None or high is None:
+        return f"{'less' if change.fell else 'more'}, not above zero in both"
+    if change.fell:
+        return f"{_factor(factor)}{' ' * bool(less)}{less} ({_factor(low)} to {_factor(high)})"
+    most = _factor(1 / low) if low else "any"
+    return f"{_factor(1 / factor)} {more} ({_factor(1 / high)} to {most})"
+
+
+def _factor(factor: float) -> str:
+    return f"{factor:.3g}" if factor < 1000 else format_count(factor)  # noqa: PLR2004
 
 
 def seconds(duration_s: float | None) -> str:
@@ -92,6 +149,24 @@ def expression(result: ThresholdResult) -> str:
 def cell(result: ThresholdResult) -> str:
     """Return the variant and the matrix values that a threshold was judged for."""
     return " ".join([result.variant, *result.cell.values()])
+
+
+def cell_name(values: Mapping[str, str]) -> str:
+    """
+    Return a cell of the matrix in words.
+
+    >>> cell_name({"connections": "10000", "gc": "off"})
+    '10,000 connections, off gc'
+    """
+    return ", ".join(
+        f"{format_count(int(value)) if value.isdigit() else value} {key}"
+        for key, value in values.items()
+    )
+
+
+def population(values: Mapping[str, str], units: int, unit: str) -> str:
+    """Return the cell of the matrix, or the population of a run that has none."""
+    return cell_name(values) or f"{format_count(units)} {unit}"
 
 
 def summary(run: RunFindings) -> str:

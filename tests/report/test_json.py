@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import jsonschema
@@ -59,6 +60,12 @@ RUNS = {
         signal=2,
         verdict=Verdict.INCONCLUSIVE,
         exit_code=ExitCode.INTERRUPTED,
+    ),
+    "ranked": run(
+        found(name="baseline", cell={"connections": "1000"}),
+        found(cell={"connections": "1000"}, same_work=True, pauses_lost=1),
+        found(name="other", cell={"connections": "1000"}, same_work=True, gc_pause=None),
+        found(name="fake", cell={"connections": "1000"}, same_work=False),
     ),
     "empty": run(thresholds=(), environment={}),
     "judged": judge(
@@ -176,3 +183,51 @@ def test_thresholds_keep_what_they_were_judged_on() -> None:
             "reason": None,
         }
     ]
+
+
+def test_a_ranking_keeps_its_figures() -> None:
+    """Unrounded, with what was saved and by what factor; an end that nothing bounds is null."""
+    (ranking,) = document(RUNS["ranked"])["rankings"]
+    lost, _ = ranking["ranked"]
+
+    assert ranking["cell"] == {"connections": "1000"}
+    assert ranking["reference"] == "baseline"
+    assert ranking["refused"] == [{"variant": "fake", "reason": "other_work"}]
+    assert [(one["place"], one["variant"]) for one in ranking["ranked"]] == [
+        (1, "optimized"),
+        (2, "other"),
+    ]
+    assert lost["gc_pause_max_s"] == {
+        "before": 0.004,
+        "after": 0.004,
+        "saved": {"value": 0.0, "low": None, "high": pytest.approx(0.004)},
+        "factor": None,
+        "shown": False,
+    }
+    assert lost["summary"] == (
+        "optimized shows no difference in memory per connection, the longest pause or the "
+        "median operation."
+    )
+
+
+def test_a_saving_has_a_factor() -> None:
+    """A tenth of the bytes: nine tenths saved, ten times less, and the interval of both."""
+    memory = replace(found().memory, per_unit=estimate(204.8))
+    first = found(memory=replace(memory, per_unit=estimate(2048)))
+    told = document(run(first, found(name="x", same_work=True, memory=memory)))
+
+    assert told["rankings"][0]["ranked"][0]["memory_per_unit_bytes"] == {
+        "before": 2048,
+        "after": 204.8,
+        "saved": {
+            "value": pytest.approx(1843.2),
+            "low": pytest.approx(1843.2 - 22.528),
+            "high": pytest.approx(1843.2 + 22.528),
+        },
+        "factor": {
+            "value": pytest.approx(10),
+            "low": pytest.approx(10 * 0.99 / 1.01),
+            "high": pytest.approx(10 * 1.01 / 0.99),
+        },
+        "shown": True,
+    }

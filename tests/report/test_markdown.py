@@ -72,9 +72,9 @@ def test_rendering_twice_gives_the_same() -> None:
     [
         (estimate(1000, 50), estimate(980, 50), "no difference shown"),
         (estimate(1000, 50), estimate(900, 50), "no difference shown"),
-        (estimate(1000, 50), estimate(500, 50), "2 (1.69 to 2.38)"),
-        (estimate(500, 50), estimate(1000, 50), "2 times more (1.69 to 2.38)"),
-        (estimate(1000), estimate(250), "4 (3.92 to 4.08)"),
+        (estimate(1000, 50), estimate(500, 50), "2 (1.57 to 2.59)"),
+        (estimate(500, 50), estimate(1000, 50), "2 times more (1.57 to 2.59)"),
+        (estimate(1000), estimate(250), "4 (3.62 to 4.42)"),
         (estimate(1000, 50), estimate(-10, 5), "less, not above zero in both"),
         (estimate(-10, 5), estimate(1000, 50), "more, not above zero in both"),
         (estimate(1000), None, "not measured"),
@@ -149,7 +149,7 @@ def test_a_matrix_has_a_table_of_its_own() -> None:
         )
     )
 
-    cost = "2.00 KiB (1.94 KiB to 2.06 KiB)"
+    cost = "2.00 KiB (1.94 to 2.06)"
     assert "## Memory per connection at each size" in text
     assert row(text, "1,000 connections") == [cost, cost]
     assert row(text, "50,000 connections") == [cost, "not measured"]

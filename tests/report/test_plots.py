@@ -68,7 +68,12 @@ def test_a_run_has_its_pictures() -> None:
     """Two variants have memory over time and per unit, and the durations."""
     recorded = recording(replace(MEASURED, name="baseline"), MEASURED)
 
-    assert ["memory-over-time.png", "memory-per-unit.png", "durations.png"] == names(recorded)
+    assert [
+        "ranking.png",
+        "memory-over-time.png",
+        "memory-per-unit.png",
+        "durations.png",
+    ] == names(recorded)
 
 
 def test_a_single_variant_has_its_pictures() -> None:
@@ -123,7 +128,7 @@ def test_many_variants_are_drawn() -> None:
     """More variants than there are colours and markers repeat them."""
     many = [replace(MEASURED, name=f"v{number}") for number in range(12)]
 
-    assert len(names(recording(*many))) == 3
+    assert len(names(recording(*many))) == 4
 
 
 def test_a_cost_below_zero_has_no_place_on_a_logarithmic_axis() -> None:
@@ -199,6 +204,10 @@ def test_titles_state_what_was_found() -> None:
     titles = [one.title for one in pictures(*judged(recorded, "baseline", "optimized"))]
 
     assert titles == [
+        (
+            "No variant is shown to save memory per connection; "
+            "No longest pause is shown to be shorter"
+        ),
         "1,000 connections peak at 40.0 MiB in baseline, at 10.0 MiB in optimized",
         "One more connection costs 10.2 KiB in baseline",
         "Longest GC pause: 5.00 ms in optimized; Longest operation: 90.0 us in optimized",
@@ -253,6 +262,7 @@ def test_rendering_twice_gives_the_same_files() -> None:
     assert list(first) == [
         "report.md",
         "run.json",
+        "ranking.png",
         "memory-over-time.png",
         "memory-per-unit.png",
         "durations.png",

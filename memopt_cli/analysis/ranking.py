@@ -1,0 +1,254 @@
+"""Which variant saves what against the first one: an order that the intervals bear out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from memopt_cli.analysis.comparison import (
+    KEPT_SPREAD,
+    LONGEST_SPREAD,
+    MEMORY_SPREAD,
+    TIMING_SPREAD,
+    Change,
+    cells,
+    compare,
+    in_one_series,
+    loaded_apart,
+)
+from memopt_cli.analysis.recording import Outcome
+from memopt_cli.analysis.results import Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from memopt_cli.analysis.results import VariantFindings
+
+
+class Refusal(StrEnum):
+    """Why a variant has no place: what it saved may be work that it did not do."""
+
+    OTHER_WORK = "other_work"
+    UNFINISHED = "unfinished"
+    UNCOMPARED = "uncompared"
+    """It or the reference has no digest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One variant against the reference; a change is `None` where either was not measured."""
+
+    place: int
+    """From 1; variants that the intervals do not tell apart share one."""
+
+    name: str
+    idle: Change | None
+    """Bytes per unit, by the slope."""
+
+    loaded: Change | None
+    """Bytes per unit after the steady load."""
+
+    loaded_apart: bool
+    """Whether there is no such change because loaded memory is of two series."""
+
+    peak: Change | None
+    """Bytes of the process at its peak (USS): fixed cost and idle pooled objects included."""
+
+    kept: Change | None
+    """Bytes that stayed after the last unit left."""
+
+    longest_pause: Change | None
+    """Seconds."""
+
+    collecting: Change | None
+    """Share of the subject's CPU time that its collector took."""
+
+    median: Change | None
+    """Seconds, of one operation."""
+
+    busy: Change | None
+    """Seconds of work per operation: the mean, with the pauses in it."""
+
+    @property
+    def costs_memory(self) -> bool:
+        """Whether it takes more memory anywhere, whatever it saves elsewhere."""
+        changes = (self.idle, self.loaded, self.peak, self.kept)
+        return any(change is not None and change.rose for change in changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The variants of one cell, by bytes saved per unit (at work if known), then by pause saved."""
+
+    cell: Mapping[str, str]
+    unit: str
+    units_peak: int
+    """Of the reference."""
+
+    reference: str
+    standings: tuple[Standing, ...]
+    refused: tuple[tuple[str, Refusal], ...]
+    """Names of the variants that have no place, and why."""
+
+
+def rankings(variants: Sequence[VariantFindings]) -> list[Ranking]:
+    """Return a ranking for each cell that has more than its reference, in the order they ran."""
+    return [_ranking(group) for group in cells(variants) if len(group) > 1]
+
+
+def _ranking(group: Sequence[VariantFindings]) -> Ranking:
+    first = group[0]
+    refused = tuple((v.name, why) for v in group[1:] if (why := _refusal(v, first)))
+    others = [v for v in group[1:] if _refusal(v, first) is None]
+    return Ranking(
+        cell=first.cell,
+        unit=first.unit,
+        units_peak=first.units_peak,
+        reference=first.name,
+        standings=tuple(_standing(first, other, place) for place, other in _placed(others)),
+        refused=refused,
+    )
+
+
+def _refusal(variant: VariantFindings, first: VariantFindings) -> Refusal | None:
+    if variant.same_work is False:
+        return Refusal.OTHER_WORK
+    if {variant.outcome, first.outcome} != {Outcome.FINISHED}:
+        return Refusal.UNFINISHED
+    return None if variant.same_work else Refusal.UNCOMPARED
+
+
+def _placed(variants: Sequence[VariantFindings]) -> list[tuple[int, VariantFindings]]:
+    """
+    Return the variants in order, each with its place.
+
+    By loaded memory where the run measured it for all of them in one series: it is what a unit
+    costs at work, the idle memory included.
+    """
+    in_series = len({variant.memory.basis for variant in variants}) == 1
+    at_work = in_series and all(variant.memory.loaded for variant in variants)
+    take, is_less = (_loaded, _needs_less_at_work) if at_work else (_idle, _needs_less)
+    placed: list[tuple[int, VariantFindings]] = []
+    for by_memory in _tiers(variants, take, is_less):
+        for tier in _tiers(by_memory, _longest_pause, _pauses_less):
+            place = len(placed) + 1
+            placed += [(place, variant) for variant in tier]
+    return placed
+
+
+def _tiers(
+    variants: Sequence[VariantFindings],
+    take: Callable[[VariantFindings], Estimate | None],
+    is_less: Callable[[VariantFindings, VariantFindings], bool],
+) -> list[list[VariantFindings]]:
+    """
+    Return the variants by a measure, least first, in tiers.
+
+    A tier holds those that are not told apart from its first one. They are compared with
+    each other, not by what they saved: the reference's interval would be in both. Those
+    that were not measured are the last tier.
+    """
+    tiers: list[list[VariantFindings]] = []
+    known = [(found.value, v) for v in variants if (found := take(v)) is not None]
+    for _, variant in sorted(known, key=lambda pair: pair[0]):
+        if not tiers or is_less(tiers[-1][0], variant):
+            tiers.append([])
+        tiers[-1].append(variant)
+    unknown = [v for v in variants if take(v) is None]
+    return [*tiers, unknown] if unknown else tiers
+
+
+def _needs_less(one: VariantFindings, other: VariantFindings) -> bool:
+    change = _change(*in_one_series(other, one), _idle, MEMORY_SPREAD)
+    return change is not None and change.fell
+
+
+def _needs_less_at_work(one: VariantFindings, other: VariantFindings) -> bool:
+    change = _change(other, one, _loaded, MEMORY_SPREAD)
+    return change is not None and change.fell
+
+
+def _pauses_less(one: VariantFindings, other: VariantFindings) -> bool:
+    change = _change(other, one, _longest_pause, LONGEST_SPREAD)
+    return change is not None and change.fell
+
+
+def _standing(first: VariantFindings, other: VariantFindings, place: int) -> Standing:
+    apart = loaded_apart(first, other)
+    return Standing(
+        place=place,
+        name=other.name,
+        idle=_change(*in_one_series(first, other), _idle, MEMORY_SPREAD),
+        loaded=None if apart else _change(first, other, _loaded, MEMORY_SPREAD),
+        loaded_apart=apart,
+        peak=_change(first, other, _peak, MEMORY_SPREAD),
+        kept=_change(first, other, _kept, KEPT_SPREAD),
+        longest_pause=_change(first, other, _longest_pause, LONGEST_SPREAD),
+        collecting=_change(first, other, _collecting, TIMING_SPREAD),
+        median=_change(first, other, _median, TIMING_SPREAD),
+        busy=_change(first, other, _busy, TIMING_SPREAD),
+    )
+
+
+def _change(
+    first: VariantFindings,
+    other: VariantFindings,
+    take: Callable[[VariantFindings], Estimate | None],
+    spread: float,
+) -> Change | None:
+    before, after = take(first), take(other)
+    if before is None or after is None:
+        return None
+    return compare(before, after, spread=spread)
+
+
+def _idle(variant: VariantFindings) -> Estimate | None:
+    return variant.memory.per_unit
+
+
+def _loaded(variant: VariantFindings) -> Estimate | None:
+    return variant.memory.loaded
+
+
+def _kept(variant: VariantFindings) -> Estimate | None:
+    return variant.retained
+
+
+def _median(variant: VariantFindings) -> Estimate | None:
+    return variant.operation_latency.p50_s
+
+
+def _longest_pause(variant: VariantFindings) -> Estimate | None:
+    """
+    Return the longest pause in seconds, zero where the collector never ran.
+
+    All pauses are recorded, so it is exact, unless some were overwritten before they
+    were read: then there may have been a longer one.
+    """
+    found = variant.gc_pause
+    if found is None:
+        return None
+    return _with_the_lost(found.max_s or 0.0, variant.pauses_lost)
+
+
+def _collecting(variant: VariantFindings) -> Estimate | None:
+    share = variant.pause_share
+    return None if share is None else _with_the_lost(share, variant.pauses_lost)
+
+
+def _with_the_lost(value: float, lost: int) -> Estimate:
+    exact = Estimate.exact(value)
+    return replace(exact, high=math.inf) if lost else exact
+
+
+def _peak(variant: VariantFindings) -> Estimate | None:
+    found = variant.peak_uss_bytes
+    return None if found is None else Estimate.exact(found)
+
+
+def _busy(variant: VariantFindings) -> Estimate | None:
+    if not variant.operations:
+        return None
+    return Estimate.exact(variant.busy_s / variant.operations)

@@ -1,0 +1,36 @@
+"""What all figures have in common: colours that stay apart, marks, and how a title stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+"""Colours that stay apart for colour-blind readers (M. Okabe and K. Ito, 2008)."""
+
+MARKERS = "osD^vP*X"
+STYLES = ("-", "--", "-.", ":")
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of so many inches."""
+    # Not pyplot: it keeps every figure alive and picks a window system.
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def colour(number: int) -> str:
+    """Return the colour of a run's variant of this number, the same in every figure."""
+    return OKABE_ITO[number % len(OKABE_ITO)]
+
+
+def finish(axes: Axes, title: str, *, legend: bool = True) -> None:
+    """Give axes their title, and a legend if anything in them has a label."""
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    if legend and axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=8)
