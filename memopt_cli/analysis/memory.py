@@ -149,10 +149,18 @@ def _basis(plateaus: Sequence[Sample]) -> tuple[str, str]:
         return ANONYMOUS, "the subject does not count its heap"
     if len(seen) < len(plateaus):
         return HEAP, "anonymous memory could not be read"
-    growth = seen[-1][1] - seen[0][1]
-    if growth >= max(_HIDDEN_SHARE * _hidden_bytes(plateaus), _SMALLEST_GROWTH_BYTES):
+    if _outgrows_free_heap(plateaus):
         return ANONYMOUS, "anonymous memory grew by far more than free heap hid"
+    if _mapped_bytes(plateaus) > _RESOLUTION_BYTES[ANONYMOUS]:
+        return ANONYMOUS, "memory that the heap does not count grew: the units map some themselves"
     return HEAP, "free heap could hide, or hid, too much of the growth from outside"
+
+
+def _outgrows_free_heap(plateaus: Sequence[Sample]) -> bool:
+    """Return whether growth from outside is so large that what free heap hid hardly matters."""
+    seen = _points(plateaus, ANONYMOUS)
+    growth = seen[-1][1] - seen[0][1]
+    return growth >= max(_HIDDEN_SHARE * _hidden_bytes(plateaus), _SMALLEST_GROWTH_BYTES)
 
 
 def _hidden_bytes(plateaus: Sequence[Sample]) -> int:
@@ -163,13 +171,44 @@ def _hidden_bytes(plateaus: Sequence[Sample]) -> int:
     return max(0, (counted[-1][1] - counted[0][1]) - (seen[-1][1] - seen[0][1]))
 
 
+def _mapped_bytes(plateaus: Sequence[Sample]) -> int:
+    """
+    Return by how much memory grew that the allocators do not count: mapped beside them.
+
+    Heap that was free and is used now was resident or becomes so; that explains no more than
+    its own use.
+    """
+    first, last = plateaus[0], plateaus[-1]
+    heap = (first.heap_in_use_bytes, first.heap_free_bytes)
+    grown = (last.heap_in_use_bytes, last.heap_free_bytes)
+    if first.anonymous_bytes is None or last.anonymous_bytes is None:
+        return 0
+    if heap[0] is None or heap[1] is None or grown[0] is None or grown[1] is None:
+        return 0
+    counted = grown[0] - heap[0] + max(0, grown[1] - heap[1])
+    return max(0, last.anonymous_bytes - first.anonymous_bytes - counted)
+
+
+def _missed_bytes(plateaus: Sequence[Sample], series: str) -> int:
+    """Return growth that a series may have missed: beside the heap, or within its free part."""
+    mapped = _mapped_bytes(plateaus)
+    if series == HEAP:
+        return mapped
+    hidden = _hidden_bytes(plateaus)
+    if mapped <= _RESOLUTION_BYTES[ANONYMOUS] or _outgrows_free_heap(plateaus):
+        return hidden
+    # Growth beside the heap covers what free heap hid: all that was taken from it may be hidden.
+    before, after = plateaus[0].heap_free_bytes, plateaus[-1].heap_free_bytes
+    return max(hidden, (before or 0) - (after or 0))
+
+
 def _fit(plateaus: Sequence[Sample], series: str) -> tuple[Estimate, Estimate] | None:
     points = _points(plateaus, series)
     line = fit_line([units for units, _ in points], [size for _, size in points])
     if line is None:
         return None
-    # Rounding, and growth that free heap hid, are errors that residuals do not show.
-    missed = _RESOLUTION_BYTES[series] + (_hidden_bytes(plateaus) if series == ANONYMOUS else 0)
+    # Rounding, and growth that a series cannot see, are errors that residuals do not show.
+    missed = _RESOLUTION_BYTES[series] + _missed_bytes(plateaus, series)
     coarse = missed / (points[-1][0] - points[0][0])
     slope = line.slope_half_width + coarse
     fixed = line.intercept_half_width + _RESOLUTION_BYTES[series]

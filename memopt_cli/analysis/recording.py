@@ -81,6 +81,10 @@ class Sample:
     allocated_blocks: int | None = None
     threads: int | None = None
     fds: int | None = None
+    pool_created: int | None = None
+    """Acquires since the variant began that were the first use of an object."""
+
+    pool_reused: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

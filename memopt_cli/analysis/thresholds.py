@@ -166,13 +166,18 @@ def _operations(part: _Part) -> int:
     """Return how many operations the samples of the part count."""
     if not part.samples:
         return 0
-    first = part.recording.samples.index(part.samples[0])
-    before = part.recording.samples[first - 1].operations if first else 0
-    return part.samples[-1].operations - before
+    before = _sample_before(part)
+    return part.samples[-1].operations - (before.operations if before else 0)
 
 
 def _per_unit(part: _Part) -> Observed:
     return part.findings.memory.per_unit, part.findings.memory.reason
+
+
+def _loaded(part: _Part) -> Observed:
+    memory = part.findings.memory
+    reason = memory.reason if memory.per_unit is None else "the peak was not held after the growth"
+    return memory.loaded, "" if memory.loaded else reason
 
 
 def _fixed(part: _Part) -> Observed:
@@ -184,9 +189,28 @@ def _retained(part: _Part) -> Observed:
 
 
 def _reuse(part: _Part) -> Observed:
-    pool = part.findings.pool
-    ratio = None if pool is None else pool.get("reuse_ratio")
-    return _exactly(ratio), "the pool gave nothing out, or there is none"
+    reason = "the pool gave nothing out there, or there is none"
+    if part.stage is None and part.threshold.window_s is None:
+        pool = part.findings.pool
+        return _exactly(None if pool is None else pool.get("reuse_ratio")), reason
+    if not part.samples:
+        return None, reason
+    created, reused = (
+        _counted(part, count) for count in (lambda s: s.pool_created, lambda s: s.pool_reused)
+    )
+    acquired = created + reused
+    return _exactly(reused / acquired if acquired else None), reason
+
+
+def _counted(part: _Part, count: Callable[[Sample], int | None]) -> int:
+    """Return by how much a counter of the pool rose in the part."""
+    before = _sample_before(part)
+    return (count(part.samples[-1]) or 0) - ((before and count(before)) or 0)
+
+
+def _sample_before(part: _Part) -> Sample | None:
+    first = part.recording.samples.index(part.samples[0])
+    return part.recording.samples[first - 1] if first else None
 
 
 def _leak_slope(part: _Part) -> Observed:
@@ -303,6 +327,8 @@ _IDLE = "it takes two samples with work between them; sample more often"
 _OBSERVERS: dict[str, Callable[[_Part], Observed]] = {
     "memory_per_connection": _per_unit,
     "memory_per_unit": _per_unit,
+    "memory_per_connection_loaded": _loaded,
+    "memory_per_unit_loaded": _loaded,
     "memory_fixed": _fixed,
     "memory_total": _total,
     "memory_retained": _retained,

@@ -46,7 +46,7 @@ class Subject(Protocol):
         """Begin a stage: the latency histogram starts afresh."""
 
     def tick(self, tick: Tick) -> dict[str, Any]:
-        """Do a tick; return ``units``, ``operations`` and ``busy_s``."""
+        """Do a tick; return ``units``, ``operations``, ``busy_s``, ``created`` and ``reused``."""
 
     def heap(self) -> dict[str, int | None]:
         """Return ``in_use``, ``free`` (bytes) and ``blocks``."""

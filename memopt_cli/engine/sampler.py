@@ -49,6 +49,8 @@ class Sampler:
 
         self.operations = 0
         self.busy_s = 0.0
+        self.pool_created: int | None = None
+        self.pool_reused: int | None = None
 
     def close(self) -> None:
         """Give back the descriptors."""
@@ -100,6 +102,8 @@ class Sampler:
             resident_anonymous_bytes=residency.anonymous_bytes,
             cpu_s=activity.cpu_s,
             busy_s=self.busy_s,
+            pool_created=self.pool_created,
+            pool_reused=self.pool_reused,
             gc_pauses=len(pauses_s),
             gc_pause_s=sum(pauses_s),
             gc_pause_max_s=max(pauses_s, default=0.0),

@@ -148,6 +148,7 @@ def _ticks(
             _wait(tick.ends_s - sampler.wall_s, clock, stop)
         done = subject.tick(tick)
         sampler.operations, sampler.busy_s = done["operations"], done["busy_s"]
+        sampler.pool_created, sampler.pool_reused = done["created"], done["reused"]
         due = tick.ends_s > due_s - _ROUNDING_S
         if due:
             due_s = interval_s * (math.floor(tick.ends_s / interval_s + _ROUNDING_S) + 1)

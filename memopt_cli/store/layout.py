@@ -16,7 +16,7 @@ SCENARIO = "scenario.yaml"
 SAMPLES = "samples.sqlite"
 TARGET_LOG = "target.log"
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 LATENCY = "latency"
 PAUSES = "pauses"
 

@@ -156,7 +156,7 @@ def test_holding_the_peak_adds_no_plateau() -> None:
         (2000, 2100, "anonymous"),
         (2000, 2101, "heap_in_use"),
         (MIB / 8000, 3, "anonymous"),
-        (MIB / 8000 - 1, 3, "heap_in_use"),
+        (MIB / 8000 - 1, 130, "heap_in_use"),
     ],
 )
 def test_the_outside_is_trusted_from_a_limit_on(seen: float, counted: float, basis: str) -> None:
@@ -181,6 +181,65 @@ def test_the_outside_is_trusted_from_a_limit_on(seen: float, counted: float, bas
     if basis == "anonymous" and counted > seen:
         assert found.per_unit is not None
         assert found.per_unit.high >= counted
+
+
+def test_memory_that_the_heap_does_not_count_is_seen() -> None:
+    """Units in a mapping of their own cost what the kernel says, however little the heap grew."""
+    samples = [
+        plateau(units, FIXED + 64 * units, heap_in_use_bytes=MIB, heap_free_bytes=MIB)
+        for units in COUNTS
+    ]
+
+    found = memory.per_unit(samples)
+
+    assert found.basis == "anonymous"
+    assert found.per_unit is not None
+    assert found.per_unit.value == pytest.approx(64)
+    # Two pages over 8,000 units, and nothing that free heap could have hidden.
+    assert found.per_unit.high - found.per_unit.value == pytest.approx(8192 / 8000)
+
+
+@pytest.mark.parametrize(
+    ("pages", "basis", "reach"), [(2, "heap_in_use", 8192 + 16), (3, "anonymous", 8192)]
+)
+def test_pages_that_the_heap_does_not_explain(pages: int, basis: str, reach: int) -> None:
+    """Up to two pages they widen the heap's interval, from the third on they are the figure."""
+    first, last = COUNTS[0], COUNTS[-1]
+    samples = [
+        plateau(
+            units,
+            FIXED + round(4096 * pages * (units - first) / (last - first)),
+            heap_in_use_bytes=MIB,
+            heap_free_bytes=MIB,
+        )
+        for units in COUNTS
+    ]
+
+    found = memory.per_unit(samples)
+
+    assert found.basis == basis
+    assert found.per_unit is not None
+    half = found.per_unit.high - found.per_unit.value
+    assert half == pytest.approx(reach / (last - first), rel=0.01)
+
+
+def test_mapped_growth_may_cover_what_free_heap_hid() -> None:
+    """Where both happen, all that was taken from the free heap widens the interval."""
+    samples = [
+        plateau(
+            units,
+            FIXED + 64 * units,
+            heap_in_use_bytes=MIB + 8 * units,
+            heap_free_bytes=MIB - 8 * units,
+        )
+        for units in COUNTS
+    ]
+
+    found = memory.per_unit(samples)
+
+    assert found.basis == "anonymous"
+    assert found.per_unit is not None
+    assert found.per_unit.high - found.per_unit.value == pytest.approx(8 + 8192 / 8000)
 
 
 def test_free_heap_that_grows_hides_nothing() -> None:

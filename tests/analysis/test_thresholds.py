@@ -62,12 +62,40 @@ def per_unit(found_: Estimate | None, expression: str) -> ThresholdResult:
     )
 
 
+@pytest.mark.parametrize("metric", ["memory_per_connection_loaded", "memory_per_unit_loaded"])
+def test_loaded_memory_is_judged_apart_from_idle(metric: str) -> None:
+    """2.03 MB at work is not below 2 MB, whatever an idle connection costs."""
+    idle, loaded = Estimate.exact(1 * MB), Estimate.exact(2.03 * MB)
+    memory = MemoryPerUnit(idle, None, loaded, "anonymous", None, (), "")
+
+    result = thresholds.judge(
+        threshold(metric, "value<2MB"), variant(), found(memory=memory), clock="wall"
+    )
+
+    assert (result.verdict, result.observed) == (Verdict.CROSSED, loaded)
+
+
+def test_loaded_memory_that_was_not_measured_is_inconclusive() -> None:
+    """The reason says what the scenario lacks."""
+    memory = MemoryPerUnit(Estimate.exact(1 * MB), None, None, "anonymous", None, (), "")
+
+    result = thresholds.judge(
+        threshold("memory_per_connection_loaded", "value<2MB"),
+        variant(),
+        found(memory=memory),
+        clock="wall",
+    )
+
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert result.reason == "the peak was not held after the growth"
+
+
 LOADED = variant(
     [
         plateau(0, 10 * MIB, at_s=1.0, gc_pauses=1, gc_pause_s=0.5, gc_pause_max_s=0.5),
         plateau(200, 12 * MIB, operations=200, busy_s=0.1),
         plateau(600, 16 * MIB, operations=600, busy_s=0.2),
-        plateau(1000, 20 * MIB, operations=1000, busy_s=0.3),
+        plateau(1000, 20 * MIB, operations=1000, busy_s=0.3, pool_created=100, pool_reused=0),
         *(
             sample(
                 15.0 + second,
@@ -81,6 +109,8 @@ LOADED = variant(
                 gc_pauses=2 if second > 9 else 0,
                 gc_pause_s=0.001,
                 gc_pause_max_s=0.0004 + second * 1e-5,
+                pool_created=100 if second < 50 else 101,
+                pool_reused=99 * (second + 1),
             )
             for second in range(60)
         ),
@@ -181,6 +211,9 @@ def test_every_metric_of_a_scenario_can_be_observed() -> None:
         ("memory_leak_per_operation", "value<1B", {}, MIB / 1000),
         ("memory_leak_per_operation", "value<1B", {"stage": "steady"}, MIB / 1000),
         ("pool_reuse_ratio", "value>85%", {}, 0.9),
+        ("pool_reuse_ratio", "value>85%", {"stage": "steady"}, 5940 / 5941),
+        ("pool_reuse_ratio", "value>85%", {"stage": "steady", "window_s": 9}, 990 / 991),
+        ("pool_reuse_ratio", "value>85%", {"stage": "steady", "window_s": 8}, 1.0),
         ("gc_pause", "max<1ms", {}, 0.5),
         ("gc_pause", "max<1ms", {"stage": "steady"}, 0.003),
         ("gc_pause", "min<1ms", {"stage": "steady"}, 0.001),

@@ -320,12 +320,12 @@ def test_another_schema_version_is_said(tmp_path: Path) -> None:
     """A run of a later memopt is not guessed at."""
     write(FULL, tmp_path).close()
     with closing(sqlite3.connect(tmp_path / layout.SAMPLES)) as base, base:
-        base.execute("UPDATE run SET value = '2' WHERE name = 'schema_version'")
+        base.execute("UPDATE run SET value = '99' WHERE name = 'schema_version'")
 
     error = refusal(tmp_path)
 
     assert (
-        f"{tmp_path} has schema version 2, this memopt reads 1",
+        f"{tmp_path} has schema version 99, this memopt reads 2",
         "Render it with the memopt that made it.",
     ) == (str(error), error.hint)
 
