@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -34,7 +35,8 @@ class ConnectionPool(ObjectPool[T]):
     may be noticed in any thread, in the middle of anything, so nothing is done there but to
     note it. An object that refers to its owner keeps it alive, and is never swept.
 
-    Every method may be called from any thread.
+    Every method may be called from any thread. An owner costs 8 bytes per slot, and a weak
+    reference while it owns something.
     """
 
     __slots__ = ("_dead", "_owners", "_reclaimed")
@@ -49,7 +51,7 @@ class ConnectionPool(ObjectPool[T]):
         limit: int | None = None,
     ) -> None:
         super().__init__(create, reset, size=size, max_size=max_size, limit=limit)
-        # By slot; 8 bytes for a connection without an owner.
+        # By slot, as far as there were owners.
         self._owners: list[_OwnerRef | None] = []
         self._dead: deque[_OwnerRef] = deque()
         self._reclaimed = 0
@@ -63,7 +65,8 @@ class ConnectionPool(ObjectPool[T]):
             PoolError: The owner cannot be referred to weakly; nothing was acquired.
         """
         if owner is None:
-            return super().acquire()
+            # Not by `super()`, which costs half as much as the acquire.
+            return ObjectPool.acquire(self)
         try:
             ref = _OwnerRef(owner, self._dead.append)
         except TypeError:
@@ -71,8 +74,8 @@ class ConnectionPool(ObjectPool[T]):
                 f"an object of type {type(owner).__name__} cannot own a connection",
                 hint="Its class must allow weak references: add '__weakref__' to its __slots__.",
             ) from None
+        ref.handle = ObjectPool.acquire(self)
         with self._lock:
-            ref.handle = super().acquire()
             self._set_owner(ref.handle & SLOT_MASK, ref)
         return ref.handle
 
@@ -84,11 +87,12 @@ class ConnectionPool(ObjectPool[T]):
             StaleHandle: The handle was released or swept before; nothing has changed.
             ForeignHandle: This pool never gave it out; nothing has changed.
         """
+        if not self._owners:
+            ObjectPool.release(self, handle)
+            return
         with self._lock:
-            slot = self._slot_of(handle)
-            if slot < len(self._owners):
-                self._owners[slot] = None
-            super().release(handle)
+            self._disown(handle)
+            ObjectPool.release(self, handle)
 
     def sweep(self) -> int:
         """
@@ -134,3 +138,18 @@ class ConnectionPool(ObjectPool[T]):
         if missing > 0:
             self._owners.extend([None] * missing)
         self._owners[slot] = ref
+
+    def _disown(self, handle: int) -> None:
+        """Forget who owned what *handle* opens. Needs the lock."""
+        with suppress(TypeError, IndexError):
+            slot = handle & SLOT_MASK
+            ref = self._owners[slot]
+            if ref is not None and ref.handle == handle:
+                self._owners[slot] = None
+
+    def _claim(self, taken: list[int]) -> list[T]:
+        """Claim as `SlotTable._claim` does, and forget the owners."""
+        items = super()._claim(taken)
+        for handle in taken:
+            self._disown(handle)
+        return items

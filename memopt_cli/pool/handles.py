@@ -7,7 +7,7 @@ How a pool's handle is made: slot, generation and pool tag in one int.
 
 Sixty bits, not sixty-four: CPython keeps an int of up to 60 bits in 32 bytes and the next
 one in 48. A slot whose generations are used up is retired, never wrapped, so a handle is
-valid for one holder only, for ever. It costs the pool 17 bytes per 524,288 uses of a slot.
+valid for one holder only, for ever. It costs the pool 20 bytes per 524,288 uses of a slot.
 Two pools share a tag only when 65,534 others were made between them.
 """
 

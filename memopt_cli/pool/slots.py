@@ -1,125 +1,194 @@
-"""The bookkeeping of a pool: which object is in which slot, idle since when, held by whom."""
+"""The bookkeeping of a pool: which handle opens which slot, and the lock that guards it."""
 
 from __future__ import annotations
 
+import os
 from array import array
-from typing import Final, Generic, TypeVar
+from contextlib import suppress
+from itertools import repeat
+from operator import index
+from threading import RLock, get_ident
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from weakref import WeakSet
 
-from memopt_cli.errors import ForeignHandle, PoolExhausted, StaleHandle
+from memopt_cli.errors import ForeignHandle, PoolError, PoolExhausted, StaleHandle
 from memopt_cli.pool import handles
-from memopt_cli.pool.handles import GENERATION_MASK, MAX_SLOTS, SLOT_BITS, SLOT_MASK, TAG_SHIFT
+from memopt_cli.pool.handles import GENERATION_BITS, SLOT_BITS, SLOT_MASK, TAG_SHIFT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
-NO_SLOT: Final = 0xFFFF_FFFF
+NO_SLOT: Final = -1
+NEXT_USE: Final = 2 << SLOT_BITS
+"""What is added to a handle when it is released: one generation for the end, one to begin."""
 
 
 class SlotTable(Generic[T]):
     """
-    Slots in columns: 17 bytes each, for a reference, a generation, a link and a flag.
+    Slots in columns: 20 bytes each, for a reference, a handle and a place among the vacant.
 
-    A slot is in use, idle (in the queue), vacant (on the stack, without an object) or retired.
-    Slots are never given back. Not safe for threads: the pool that inherits from this locks.
+    A slot is in use while it has an object. Its handle is then the one given out, otherwise
+    the one that the next holder will get, which opens nothing yet: so one comparison tells a
+    good handle from all others. Idle objects have no slot. Slots are never given back.
     """
 
     __slots__ = (
-        "_available",
-        "_fresh",
-        "_generations",
-        "_newest",
-        "_next",
+        "__weakref__",
+        "_current",
+        "_enter",
+        "_last",
+        "_leave",
+        "_lock",
+        "_making",
         "_objects",
-        "_oldest",
+        "_slots",
         "_tag",
         "_vacant",
     )
 
+    _enter: Callable[[], bool]
+    _leave: Callable[[], None]
+
     def __init__(self) -> None:
         self._tag = handles.next_tag()
+        # From this handle on, a released slot is retired.
+        self._last = self._tag << TAG_SHIFT | handles.LAST_GENERATION << SLOT_BITS
+        self._slots = 0
         self._objects: list[T | None] = []
-        self._generations = array("I")
-        # Idle slots form a queue and vacant slots a stack through the same array of links:
-        # 4 bytes per slot, where a deque of ints takes 40.
-        self._next = array("I")
-        self._oldest = self._newest = self._vacant = NO_SLOT
-        # One where nobody has used the object yet.
-        self._fresh = bytearray()
-        self._available = 0
+        self._current = array("Q")
+        self._vacant = array("I")
+        # The thread of each create that is running: what it makes is counted when it is there.
+        self._making: list[int] = []
+        self._renew_lock()
+        _TABLES.add(self)
 
-    def _slot_of(self, handle: int) -> int:
-        """Return the slot of a handle that is in use, or refuse it."""
+    def __getitem__(self, handle: int) -> T:
+        """
+        Return the object of *handle*.
+
+        Raises:
+            StaleHandle: The handle was released.
+            ForeignHandle: This pool never gave it out.
+        """
         try:
             slot = handle & SLOT_MASK
-            known = handle >> TAG_SHIFT == self._tag and slot < len(self._generations)
+            item = self._objects[slot]
+            if self._current[slot] == handle and item is not None:
+                return item
+        except (TypeError, IndexError):
+            pass
+        raise self._refusal(handle)
+
+    def _renew_lock(self) -> None:
+        """Make the lock, and keep its two methods: calling them is half the price of `with`."""
+        self._lock = RLock()
+        self._enter, self._leave = self._lock.acquire, self._lock.release
+
+    def _after_fork(self) -> None:
+        """
+        Free the child from a lock whose holder stayed in the parent.
+
+        What that thread was doing is left as it was: every step of a pool is one store, after
+        which the counters agree, and the object in its hands stays in use like all others
+        whose holders stayed behind.
+        """
+        if self._lock.acquire(blocking=False):
+            self._lock.release()
+        else:
+            self._renew_lock()
+        self._making[:] = [thread for thread in self._making if thread == get_ident()]
+
+    def _grow(self, count: int) -> range:
+        """Add slots and return them, for the caller to use; or refuse. Needs the lock."""
+        first = self._tag << TAG_SHIFT | 1 << SLOT_BITS
+        while True:
+            start = self._slots
+            stop = start + count
+            if stop > handles.MAX_SLOTS:
+                raise PoolExhausted(f"all {handles.MAX_SLOTS:,} slots of the pool are taken")
+            self._objects.extend([None] * (stop - len(self._objects)))
+            added = array("Q", range(first + start, first + stop))
+            # A finaliser may have come here during a call above. From here to the end of the
+            # extension there is none but that.
+            if start == self._slots:
+                self._slots = stop
+                self._current.extend(added)
+                return range(start, stop)
+
+    def _take_slots(self, count: int) -> list[int]:
+        """Return vacant slots, new ones if there are not enough. Needs the lock."""
+        slots: list[int] = []
+        # What was popped before there were no more stays in the list.
+        with suppress(IndexError):
+            slots.extend(map(self._vacant.pop, repeat(-1, count)))
+        try:
+            return slots + list(self._grow(count - len(slots)))
+        except PoolExhausted:
+            self._vacant.extend(reversed(slots))
+            raise
+
+    def _claim(self, taken: list[int]) -> list[T]:
+        """Vacate the slots of *taken* and return their objects; or refuse, and vacate none."""
+        objects, current, last = self._objects, self._current, self._last
+        items: list[T] = []
+        vacant: list[int] = []
+        for handle in taken:
+            try:
+                slot = handle & SLOT_MASK
+                item = objects[slot]
+                if current[slot] != handle:
+                    item = None
+            except (TypeError, IndexError):
+                item = None
+            if item is None:
+                refusal = self._refusal(handle)
+                self._restore(taken, items)
+                raise refusal
+            objects[slot] = None
+            current[slot] = handle + NEXT_USE
+            items.append(item)
+            if handle < last:
+                vacant.append(slot)
+        self._vacant.extend(vacant)
+        return items
+
+    def _restore(self, taken: list[int], items: list[T]) -> None:
+        """Undo the claim of the first of *taken*, whose objects were *items*."""
+        for handle, item in zip(taken, items, strict=False):
+            self._current[handle & SLOT_MASK] = handle
+            self._objects[handle & SLOT_MASK] = item
+
+    def _refusal(self, handle: object) -> PoolError:
+        """Say why *handle* opens no slot."""
+        try:
+            number = index(handle)  # type: ignore[arg-type] # that is the question
         except TypeError:
-            raise ForeignHandle(f"{handle!r} is not a handle of any pool") from None
-        if not known:
-            raise ForeignHandle(
-                f"handle {handle:#x} was not given out by this pool",
+            return ForeignHandle(f"{handle!r} is not a handle of any pool")
+        slot = number & SLOT_MASK
+        if number >> TAG_SHIFT != self._tag or slot >= len(self._current):
+            return ForeignHandle(
+                f"handle {number:#x} was not given out by this pool",
                 hint="Release it to the pool that it was acquired from.",
             )
-        generation = (handle >> SLOT_BITS) & GENERATION_MASK
-        current = self._generations[slot]
-        if generation == current and generation & 1:
-            return slot
-        if generation > current or not generation & 1:
-            raise ForeignHandle(f"handle {handle:#x} was never given out by this pool")
-        raise StaleHandle(
-            f"handle {handle:#x} was released before",
+        own = self._tag << GENERATION_BITS
+        generation = (number >> SLOT_BITS) - own
+        if generation >= (self._current[slot] >> SLOT_BITS) - own or not generation & 1:
+            return ForeignHandle(f"handle {number:#x} was never given out by this pool")
+        return StaleHandle(
+            f"handle {number:#x} was released before",
             hint="Forget a handle when it is released; its slot may have another owner.",
         )
 
-    def _handle(self, slot: int) -> int:
-        """Open the next generation of an idle slot and return its handle."""
-        generation = self._generations[slot] + 1
-        self._generations[slot] = generation
-        return self._tag << TAG_SHIFT | generation << SLOT_BITS | slot
 
-    def _usable(self, slot: int) -> int:
-        """Return *slot*, or the slot its object has moved to if its generations are used up."""
-        if self._generations[slot] <= handles.LAST_GENERATION:
-            return slot
-        successor = self._take_vacant()
-        self._objects[successor], self._objects[slot] = self._objects[slot], None
-        return successor
+_TABLES: WeakSet[SlotTable[Any]] = WeakSet()
 
-    def _take_vacant(self) -> int:
-        """Return a slot without an object, a new one if there is none."""
-        slot = self._vacant
-        if slot != NO_SLOT:
-            self._vacant = self._next[slot]
-            return slot
-        slot = len(self._objects)
-        if slot == MAX_SLOTS:
-            raise PoolExhausted(f"all {MAX_SLOTS:,} slots of the pool are taken")
-        self._objects.append(None)
-        self._generations.append(0)
-        self._next.append(NO_SLOT)
-        self._fresh.append(0)
-        return slot
 
-    def _vacate(self, slot: int) -> None:
-        """Let the object of *slot* go; a slot without generations left is not used again."""
-        self._fresh[slot] = 0
-        if self._generations[slot] <= handles.LAST_GENERATION:
-            self._next[slot] = self._vacant
-            self._vacant = slot
-        # Last, because the object's finaliser may call the pool.
-        self._objects[slot] = None
+def _after_fork_in_child() -> None:
+    """Let no pool of the child wait for a thread that it does not have."""
+    for table in list(_TABLES):
+        table._after_fork()  # noqa: SLF001 - the same module
 
-    def _link_newest(self, slot: int) -> None:
-        """Put *slot* at the end of the idle queue."""
-        self._next[slot] = NO_SLOT
-        if self._newest == NO_SLOT:
-            self._oldest = slot
-        else:
-            self._next[self._newest] = slot
-        self._newest = slot
-        self._available += 1
 
-    def _unlink_oldest(self) -> None:
-        """Take the first slot out of the idle queue."""
-        self._oldest = self._next[self._oldest]
-        if self._oldest == NO_SLOT:
-            self._newest = NO_SLOT
-        self._available -= 1
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -201,6 +201,120 @@ def test_classes_that_fit_nothing_are_refused() -> None:
         BufferPool(classes=(0, 4 * KIB))
 
 
+def test_bounds_change_in_all_classes_at_once() -> None:
+    """A smaller maximum drops idle buffers of every class, and is visible."""
+    pool = BufferPool()
+    for size in (KIB, 64 * KIB):
+        for buffer in [pool.acquire(size) for _ in range(5)]:
+            pool.release(buffer)
+
+    pool.configure(max_per_class=2)
+
+    info = pool.info()
+    assert {2} == {each.max_size for each in info.values()}
+    assert (2, 2) == (info[4 * KIB].stats.available, info[64 * KIB].stats.available)
+
+
+def test_a_size_is_reached_in_the_default_class() -> None:
+    """Growing makes buffers, shrinking drops them, and only where the default is."""
+    pool = BufferPool(size=2)
+    lent = pool.acquire()
+
+    pool.configure(size=5)
+    assert (5, 5, 4) == totals(pool)
+    pool.configure(size=1)
+    assert (1, 1, 0) == totals(pool)
+
+    assert len(lent.view) == 64 * KIB
+    assert pool.stats().total == 1
+
+
+def totals(pool: BufferPool) -> tuple[int, int, int]:
+    """Return size, live and idle buffers of the default class."""
+    info = pool.info()[64 * KIB]
+    return info.size, info.stats.total, info.stats.available
+
+
+def test_zero_holds_from_the_moment_it_is_set() -> None:
+    """Idle buffers that nobody cleared are let go, one in use is cleared when it comes back."""
+    pool = BufferPool(default_size=6, classes=(6,), size=2)
+    idle, lent = pool.acquire(), pool.acquire()
+    idle.view[:] = lent.view[:] = b"secret"
+    pool.release(idle)
+
+    pool.configure(zero=True)
+    pool.release(lent)
+
+    assert PoolStats(available=2, allocated=3, created=2, dropped=1) == pool.stats()
+    assert [bytes(6)] * 2 == [pool.acquire().view.tobytes() for _ in range(2)]
+
+
+def test_zero_can_be_switched_off() -> None:
+    """From then on the old bytes stay, as documented, and no buffer is let go."""
+    pool = BufferPool(default_size=6, classes=(6,), zero=True)
+    pool.release(pool.acquire())
+
+    pool.configure(zero=False)
+    with pool.lease(6) as view:
+        view[:] = b"secret"
+
+    with pool.lease(6) as view:
+        assert view.tobytes() == b"secret"
+    assert pool.stats().allocated == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": 9}, "size 9 is above max_per_class 8"),
+        ({"max_per_class": 3}, "size 4 is above max_per_class 3"),
+        ({"size": -1}, "size is -1"),
+        ({"max_per_class": -1, "zero": True}, "max_per_class is -1"),
+    ],
+)
+def test_impossible_settings_change_nothing(change: dict[str, int], message: str) -> None:
+    """Bounds that contradict each other are refused with a hint, in the words of this pool."""
+    pool = BufferPool(size=4, max_per_class=8)
+    before = pool.info()
+
+    with pytest.raises(PoolError, match=message) as caught:
+        pool.configure(**change)  # type: ignore[arg-type]
+
+    assert caught.value.hint
+    assert before == pool.info()
+    assert not pool._zero
+
+
+def test_an_unknown_setting_is_an_error() -> None:
+    """A misspelled setting is refused, not ignored."""
+    with pytest.raises(TypeError, match="max_size"):
+        BufferPool().configure(max_size=3)  # type: ignore[call-arg]
+
+
+def test_a_forged_buffer_is_foreign() -> None:
+    """One that was put together by hand is refused, and changes nothing."""
+    pool = BufferPool()
+    lent = pool.acquire()
+    before = pool.stats()
+
+    for handle in (lent.handle + 1, -1, "x"):
+        with pytest.raises(ForeignHandle):
+            pool.release(Buffer(handle, lent.capacity_bytes, lent.view))  # type: ignore[arg-type]
+
+    assert before == pool.stats()
+    assert len(lent.view) == 64 * KIB
+
+
+def test_a_buffer_equals_itself_only() -> None:
+    """Equal bytes do not make two buffers one, and each can be the key of a dict."""
+    pool = BufferPool()
+    first, second = pool.acquire(), pool.acquire()
+
+    assert first == first  # noqa: PLR0124 - that is the question
+    assert first != second
+    assert {first: 1, second: 2} == {second: 2, first: 1}
+
+
 def test_a_buffer_is_a_plain_value() -> None:
     """Nothing of a buffer in use can be changed by accident."""
     buffer = BufferPool().acquire()

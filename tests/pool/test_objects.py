@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from itertools import count
 
@@ -179,6 +180,22 @@ def test_a_handle_not_given_out_yet_is_foreign(ahead: int) -> None:
 
     with pytest.raises(ForeignHandle):
         pool[handle + (ahead << handles.SLOT_BITS)]
+
+
+def test_the_next_handle_of_an_idle_slot_is_foreign() -> None:
+    """Nobody can use a handle before it is given out."""
+    pool = pool_of()
+    handle = pool.acquire()
+    pool.release(handle)
+    before = pool.stats()
+
+    with pytest.raises(ForeignHandle, match="never given out"):
+        pool[handle + (2 << handles.SLOT_BITS)]
+    with pytest.raises(ForeignHandle, match="never given out"):
+        pool.release(handle + (2 << handles.SLOT_BITS))
+
+    assert before == pool.stats()
+    assert handle + (2 << handles.SLOT_BITS) == pool.acquire()
 
 
 def test_a_handle_fits_sixty_bits() -> None:
@@ -379,3 +396,155 @@ def test_a_bound_can_be_removed() -> None:
     pool.configure(max_size=None)
 
     assert (pool.info().max_size, pool.info().limit) == (None, 3)
+
+
+def test_unused_objects_come_before_released_ones() -> None:
+    """What configure makes has nobody's traces, and is handed out first."""
+    numbers = count()
+    pool: ObjectPool[int] = ObjectPool(lambda: next(numbers), size=1)
+    pool.release(pool.acquire())
+
+    pool.configure(size=3)
+
+    assert [1, 2, 0] == [pool[pool.acquire()] for _ in range(3)]
+    assert (3, 1) == (pool.stats().created, pool.stats().reused)
+
+
+def test_shrinking_drops_those_idle_longest() -> None:
+    """What was released last is what stays."""
+    numbers = count()
+    pool: ObjectPool[int] = ObjectPool(lambda: next(numbers), size=3)
+    for handle in reversed(pool.acquire_many(3)):
+        pool.release(handle)
+
+    pool.configure(size=1)
+
+    assert pool[pool.acquire()] == 0
+
+
+def test_shrinking_drops_unused_objects_before_released_ones() -> None:
+    """They would have been handed out first."""
+    numbers = count()
+    pool: ObjectPool[int] = ObjectPool(lambda: next(numbers), size=2)
+    pool.release(pool.acquire())
+
+    pool.configure(size=1)
+
+    assert pool[pool.acquire()] == 0
+    assert PoolStats(in_use=1, allocated=2, created=1, reused=1, dropped=1) == pool.stats()
+
+
+def test_many_are_acquired_in_order_and_released_together() -> None:
+    """A batch is what as many single calls would have given."""
+    numbers = count()
+    pool: ObjectPool[int] = ObjectPool(lambda: next(numbers), size=3)
+
+    taken = pool.acquire_many(4)
+    assert [0, 1, 2, 3] == [pool[handle] for handle in taken]
+    pool.release_many(reversed(taken))
+
+    assert PoolStats(available=4, allocated=4, created=4) == pool.stats()
+    assert [3, 2, 1, 0] == [pool[handle] for handle in pool.acquire_many(4)]
+
+
+def test_too_many_at_once_are_refused_and_nothing_changes() -> None:
+    """At the limit, not even those that are idle are taken, and their order stays."""
+    numbers = count()
+    pool: ObjectPool[int] = ObjectPool(lambda: next(numbers), size=2, limit=3)
+    pool.release(pool.acquire())
+    before = pool.stats()
+
+    with pytest.raises(PoolExhausted):
+        pool.acquire_many(4)
+    with pytest.raises(PoolError, match="-1 objects"):
+        pool.acquire_many(-1)
+
+    assert before == pool.stats()
+    assert [1, 0] == [pool[handle] for handle in pool.acquire_many(2)]
+
+
+@pytest.mark.parametrize("bad", ["twice", "stale", "foreign", "garbage"])
+def test_one_bad_handle_refuses_the_batch(bad: str) -> None:
+    """None of the good ones is released, and each can be afterwards."""
+    pool = pool_of(3)
+    good = pool.acquire_many(2)
+    stale = pool.acquire()
+    pool.release(stale)
+    spoilt = {"twice": good[0], "stale": stale, "foreign": pool_of().acquire(), "garbage": "x"}
+    before = pool.stats()
+
+    with pytest.raises((StaleHandle, ForeignHandle)):
+        pool.release_many([*good, spoilt[bad]])  # type: ignore[list-item]
+
+    assert before == pool.stats()
+    pool.release_many(good)
+    assert pool.stats().in_use == 0
+
+
+def test_a_factory_that_fails_in_the_middle_gives_everything_back() -> None:
+    """A batch of which one object cannot be made leaves the pool as it was."""
+    budget = iter([Record(), Record()])
+    pool: ObjectPool[Record] = ObjectPool(lambda: next(budget), size=1, max_size=1, limit=3)
+    before = pool.stats()
+
+    with pytest.raises(StopIteration):
+        pool.acquire_many(3)
+
+    assert before == pool.stats()
+    assert isinstance(pool[pool.acquire()], Record)
+
+
+def test_resets_that_fail_in_a_batch_are_reported_together() -> None:
+    """The others are available, those that failed are discarded."""
+
+    def reset(record: Record) -> None:
+        if record.owner:
+            raise ValueError(record.owner)
+
+    pool = ObjectPool(Record, reset)
+    taken = pool.acquire_many(3)
+    pool[taken[1]].owner = "alice"
+
+    with pytest.raises(ExceptionGroup, match="1 of 3 resets failed"):
+        pool.release_many(taken)
+
+    assert PoolStats(available=2, allocated=3, created=3, discarded=1) == pool.stats()
+
+
+def test_a_full_table_refuses_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When every slot is taken the next acquire is refused, until one is given back."""
+    monkeypatch.setattr(handles, "MAX_SLOTS", 3)
+    pool = pool_of(2)
+    taken = pool.acquire_many(3)
+    before = pool.stats()
+
+    for attempt in (pool.acquire, lambda: pool.acquire_many(2), lambda: pool.adopt(Record())):
+        with pytest.raises(PoolExhausted, match="all 3 slots"):
+            attempt()
+
+    assert before == pool.stats()
+    pool.release(taken[0])
+    with pytest.raises(PoolExhausted):
+        pool.acquire_many(2)
+    assert isinstance(pool[pool.acquire()], Record)
+
+
+def test_a_pool_of_nothing_is_refused() -> None:
+    """None is no object, whether made or adopted."""
+    with pytest.raises(PoolError, match="None was made"):
+        ObjectPool(lambda: None).acquire()
+    with pytest.raises(PoolError, match="None was made"):
+        ObjectPool[Record | None](Record).adopt(None)
+
+
+def test_a_slot_costs_twenty_bytes_and_an_idle_object_eight() -> None:
+    """What the docstring says of 100,000 objects, give or take a tenth."""
+    pool = ObjectPool(object, size=100_000)
+
+    def per_object_bytes(*parts: object) -> float:
+        return sum(map(sys.getsizeof, parts)) / 100_000
+
+    assert per_object_bytes(pool._fresh) == pytest.approx(8, rel=0.1)
+    pool.acquire_many(100_000)
+    slots = (pool._objects, pool._current, pool._vacant)
+    assert per_object_bytes(*slots) == pytest.approx(20, rel=0.1)
