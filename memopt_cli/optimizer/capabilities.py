@@ -132,6 +132,64 @@ class CapabilityStore:
             return CapabilityStats(len(self._documents), self._references, self._document_bytes)
 
 
+class CapabilityTable:
+    """
+    Small numbers for the documents that a pool of states refers to; 0 is none.
+
+    Takes over a reference with each `keep` and gives it back with each `release`. Every method
+    may be called from any thread.
+    """
+
+    __slots__ = ("_kept", "_lock", "_numbers", "_unused", "_uses")
+
+    def __init__(self) -> None:
+        self._kept: list[Capabilities | None] = [None]
+        self._uses = [0]
+        self._numbers: dict[Capabilities, int] = {}
+        self._unused: list[int] = []
+        self._lock = RLock()
+
+    def __getitem__(self, number: int) -> Capabilities | None:
+        return self._kept[number]
+
+    def keep(self, capabilities: Capabilities | None) -> int:
+        """Return the number of a document, used once more."""
+        if capabilities is None:
+            return 0
+        with self._lock:
+            number = self._numbers.get(capabilities)
+            if number is None:
+                number = self._numbers[capabilities] = self._place()
+                self._kept[number] = capabilities
+            self._uses[number] += 1
+            return number
+
+    def release(self, number: int) -> None:
+        """
+        Use a document once less, and give its reference back to its store.
+
+        Raises:
+            StateError: Somebody else has released it; it is used once less all the same.
+        """
+        capabilities = self._kept[number]
+        if capabilities is None:
+            return
+        with self._lock:
+            self._uses[number] -= 1
+            if self._uses[number] == 0:
+                del self._numbers[capabilities]
+                self._kept[number] = None
+                self._unused.append(number)
+        capabilities.release()
+
+    def _place(self) -> int:
+        if self._unused:
+            return self._unused.pop()
+        self._kept.append(None)
+        self._uses.append(0)
+        return len(self._kept) - 1
+
+
 def _parse(document: bytes) -> FrozenJson:
     """Return the content of *document*, read-only at every depth."""
     try:

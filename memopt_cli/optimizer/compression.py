@@ -11,7 +11,7 @@ from memopt_cli.optimizer.codec import decode, encode
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from memopt_cli.optimizer.state import CompactState
+    from memopt_cli.optimizer.state_pool import StatePool
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +37,30 @@ class CompressionReport:
 
 
 def compression_report(
-    states: Sequence[CompactState], *, clock: Callable[[], float]
+    pool: StatePool, handles: Sequence[int], *, clock: Callable[[], float]
 ) -> CompressionReport:
     """
-    Return what compressing *states* costs and gains.
+    Return what compressing states costs and gains.
 
     Args:
-        states: Any number of states.
+        pool: Where the states are; it needs room for one more of each.
+        handles: Any number of them.
         clock: Returns the time in seconds, like `time.perf_counter`.
 
     Raises:
         CorruptState: A state did not come back equal; the gain would mean nothing.
     """
-    plain = [encode(state) for state in states]
+    plain = [encode(pool, handle) for handle in handles]
     began_s = clock()
-    packed = [encode(state, compress=True) for state in states]
+    packed = [encode(pool, handle, compress=True) for handle in handles]
     encoded_s = clock()
-    decoded = [decode(data) for data in packed]
+    decoded = [decode(data, pool) for data in packed]
     decoded_s = clock()
     # By their encodings, which tell True from 1 and hold for times that are not a number.
-    if [encode(state) for state in decoded] != plain:
+    again = [encode(pool, handle) for handle in decoded]
+    for handle in decoded:
+        pool.release(handle)
+    if again != plain:
         raise CorruptState("a state changed when it was compressed and decoded")
     return CompressionReport(
         bytes_in=sum(map(len, plain)),

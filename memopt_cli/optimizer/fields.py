@@ -52,26 +52,34 @@ def check_request_id(name: str, value: object) -> RequestId:
     # Exact types, as everywhere here: an encoded subclass would come back as something else.
     if type(value) in REQUEST_ID_TYPES:
         return value  # type: ignore[return-value] # the set says int or str
-    raise _wrong_type(name, "of request ids that are int or str", value)
+    raise wrong_type(name, "of request ids that are int or str", value)
+
+
+def check_metadata_item(name: str, key: object, value: object) -> None:
+    """Refuse a key that is no str, and a value of a type that metadata cannot hold."""
+    if type(key) is not str:
+        raise wrong_type(f"the {name} key {key!r}", "a str", key)
+    if type(value) not in METADATA_TYPES:
+        raise wrong_type(f"{name}[{key!r}]", "a str, int, float, bool or None", value)
 
 
 def check_payload(name: str, value: object) -> bytes:
     """Return *value* as bytes, copied only if it is a buffer that may change."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
-    raise _wrong_type(name, "bytes", value)
+    raise wrong_type(name, "bytes", value)
 
 
-def check_new_id(pending: tuple[RequestId, ...], request_id: RequestId) -> None:
-    """Refuse a request id that is pending already."""
-    if request_id in pending:
-        raise StateError(
-            f"request {request_id!r} is pending already",
-            hint="Request ids of one connection must differ until they are completed.",
-        )
+def pending_already(request_id: RequestId) -> StateError:
+    """Return the error for a request id that is pending already."""
+    return StateError(
+        f"request {request_id!r} is pending already",
+        hint="Request ids of one connection must differ until they are completed.",
+    )
 
 
-def _wrong_type(name: str, expected: str, found: object) -> WrongFieldType:
+def wrong_type(name: str, expected: str, found: object) -> WrongFieldType:
+    """Return the error for a value that the field *name* cannot hold."""
     return WrongFieldType(
         f"{name} is of type {type(found).__name__}",
         hint=f"{name} must be {expected}.",
@@ -81,13 +89,13 @@ def _wrong_type(name: str, expected: str, found: object) -> WrongFieldType:
 def _phase(name: str, value: object) -> Phase:
     if isinstance(value, Phase):
         return value
-    raise _wrong_type(name, "a Phase", value)
+    raise wrong_type(name, "a Phase", value)
 
 
 def _int(name: str, value: object) -> int:
     if type(value) is int:
         return value
-    raise _wrong_type(name, "an int", value)
+    raise wrong_type(name, "an int", value)
 
 
 def _seconds(name: str, value: object) -> float:
@@ -97,30 +105,27 @@ def _seconds(name: str, value: object) -> float:
         try:
             return float(value)
         except OverflowError:
-            raise _wrong_type(name, "seconds that fit a float", value) from None
-    raise _wrong_type(name, "seconds, as a float or an int", value)
+            raise wrong_type(name, "seconds that fit a float", value) from None
+    raise wrong_type(name, "seconds, as a float or an int", value)
 
 
 def _capabilities(name: str, value: object) -> Capabilities | None:
     if value is None or isinstance(value, Capabilities):
         return value
-    raise _wrong_type(name, "Capabilities of a CapabilityStore, or None", value)
+    raise wrong_type(name, "Capabilities of a CapabilityStore, or None", value)
 
 
 def _metadata(name: str, value: object) -> dict[str, MetadataValue]:
     if not isinstance(value, Mapping):
-        raise _wrong_type(name, "a mapping", value)
+        raise wrong_type(name, "a mapping", value)
     for key, item in value.items():
-        if type(key) is not str:
-            raise _wrong_type(f"the {name} key {key!r}", "a str", key)
-        if type(item) not in METADATA_TYPES:
-            raise _wrong_type(f"{name}[{key!r}]", "a str, int, float, bool or None", item)
+        check_metadata_item(name, key, item)
     return dict(value)
 
 
 def _pending(name: str, value: object) -> tuple[RequestId, ...]:
     if not isinstance(value, (tuple, list)):
-        raise _wrong_type(name, "a tuple of request ids", value)
+        raise wrong_type(name, "a tuple of request ids", value)
     ids = tuple(check_request_id(name, item) for item in value)
     if len(set(ids)) != len(ids):
         raise StateError(f"{len(ids):,} pending requests have {len(set(ids)):,} different ids")
@@ -129,7 +134,7 @@ def _pending(name: str, value: object) -> tuple[RequestId, ...]:
 
 def _retained(name: str, value: object) -> tuple[bytes, ...]:
     if not isinstance(value, (tuple, list)):
-        raise _wrong_type(name, "a tuple of bytes", value)
+        raise wrong_type(name, "a tuple of bytes", value)
     return tuple(check_payload(name, item) for item in value)
 
 

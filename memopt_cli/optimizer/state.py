@@ -1,98 +1,86 @@
-"""What a server remembers of one connection, in as few bytes as plain Python allows."""
+"""The plain face of one connection's record in a `StatePool`."""
 
 from __future__ import annotations
 
-import sys
-import zlib
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 from memopt_cli.errors import StateError
+from memopt_cli.optimizer import records
 from memopt_cli.optimizer.fields import (
     FIELDS,
     MetadataValue,
     Phase,
     RequestId,
     check_field,
-    check_new_id,
     check_payload,
     check_request_id,
+    pending_already,
     unknown_field,
+    wrong_type,
 )
+from memopt_cli.optimizer.metadata import StateMetadata
+from memopt_cli.optimizer.records import (
+    CHECKSUM,
+    CONTROL,
+    COUNT_ELSEWHERE,
+    DOCUMENT_SHIFT,
+    ELSEWHERE,
+    INLINE_PENDING,
+    LAST_SEEN,
+    METADATA,
+    METADATA_SHARED,
+    NUMBER,
+    OPENED_AT,
+    PENDING,
+    PENDING_ELSEWHERE,
+    PENDING_MASK,
+    PENDING_SHIFT,
+    PHASE_MASK,
+    RECEIVED,
+    RECEIVED_BYTES,
+    RETAINS,
+)
+from memopt_cli.optimizer.retention import Deflated, unpacked
+from memopt_cli.optimizer.scalars import count_property, time_property
 from memopt_cli.optimizer.sizes import StateSize, deep_size_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from memopt_cli.optimizer.capabilities import Capabilities
+    from memopt_cli.optimizer.state_pool import StatePool
 
-NO_METADATA: Final[Mapping[str, MetadataValue]] = MappingProxyType({})
-NO_TIME_S: Final = 0.0
-"""One float for all states whose times are not set."""
-
+PHASES = tuple(Phase)
 NUMBERS = ("number", "opened_at_s", "last_seen_s", "received", "received_bytes", "checksum")
-
-STORED_AS = {"metadata": "_metadata", "pending": "_pending", "retained": "_retained"}
-"""The slots of the fields that have a property or a method of their own."""
-
-COMPRESSION_LEVEL = 1
-"""Of zlib; higher levels gain little on messages of a few kilobytes."""
 
 
 class CompactState:
     """
-    The state of one connection; what it does not have costs it nothing but an empty slot.
+    One connection of a `StatePool`, made by ``pool[handle]``; it holds nothing itself.
 
-    The public attributes may be assigned to directly, which is fast and unchecked; `update`
-    checks. A state takes over the reference in ``capabilities``: it releases it when another
-    takes its place and in `clear`, so nobody else should. Not safe for threads. It has no
-    ``__weakref__``, which would cost every connection 8 bytes; a subclass can add it.
+    Every access looks whether the connection is still the one it was made for: after the
+    release, any of them is `StaleHandle`, never another connection's data. Make one where it
+    is needed and let it go; kept, it costs more than the record. One state is for one thread
+    at a time; different states of a pool may be used by different threads.
     """
 
-    __slots__ = (
-        "_metadata",
-        "_packed",
-        "_pending",
-        "_retained",
-        "capabilities",
-        "checksum",
-        "last_seen_s",
-        "number",
-        "opened_at_s",
-        "phase",
-        "received",
-        "received_bytes",
-    )
+    __slots__ = ("_at", "_key", "_pool", "_words")
 
-    phase: Phase
-    number: int
-    """The connection's number, as its server counts."""
-    opened_at_s: float
-    last_seen_s: float
-    received: int
-    """Messages."""
-    received_bytes: int
-    checksum: int
-    """Of everything received, as its owner computes it."""
-    capabilities: Capabilities | None
+    __hash__ = None  # type: ignore[assignment] # a state changes
 
-    _metadata: dict[str, MetadataValue] | None
-    _pending: tuple[RequestId, ...]
-    _retained: tuple[bytes, ...]
-    _packed: int
+    def __init__(self, pool: StatePool, words: memoryview[int], key: int, at: int) -> None:
+        """Made by the pool only."""
+        self._pool = pool
+        self._words = words
+        self._key = key
+        self._at = at
 
-    def __init__(self, **fields: object) -> None:
-        """
-        Args:
-            fields: As `update` takes them; the others are empty.
-
-        Raises:
-            UnknownField: No field has this name.
-            WrongFieldType: A field cannot hold its value.
-        """
-        self._empty()
-        if fields:
-            self.update(**fields)
+    number = count_property("number", NUMBER, "The connection's number, as its server counts.")
+    opened_at_s = time_property("opened_at_s", OPENED_AT, "Time of arrival.")
+    last_seen_s = time_property("last_seen_s", LAST_SEEN, "Time of the latest message.")
+    received = count_property("received", RECEIVED, "Messages received.")
+    received_bytes = count_property("received_bytes", RECEIVED_BYTES, "Bytes received.")
+    checksum = count_property("checksum", CHECKSUM, "Of everything received, as the owner has it.")
 
     def __eq__(self, other: object) -> bool:
         """Compare by content: capabilities by their document, retained payloads uncompressed."""
@@ -100,20 +88,88 @@ class CompactState:
             return NotImplemented
         return self._content() == other._content()
 
-    __hash__ = None  # type: ignore[assignment] # a state changes
-
     def __repr__(self) -> str:
+        if self._words[self._at] != self._key:
+            return f"<{type(self).__name__} released>"
         return f"<{type(self).__name__} {self.number} {self.phase.name}>"
 
     @property
-    def metadata(self) -> Mapping[str, MetadataValue]:
-        """A read-only view; one shared empty mapping while there is none."""
-        return NO_METADATA if self._metadata is None else MappingProxyType(self._metadata)
+    def handle(self) -> int:
+        """The handle that the state was acquired by."""
+        return self._pool.handle_at(self._at, self._key)
+
+    @property
+    def phase(self) -> Phase:
+        """Where the connection is between its first and its last byte."""
+        words, at = self._words, self._at
+        if words[at] != self._key:
+            raise self._stale()
+        return PHASES[words[at + CONTROL] & PHASE_MASK]
+
+    @phase.setter
+    def phase(self, phase: Phase) -> None:
+        at = self._checked()
+        if not isinstance(phase, Phase):
+            raise wrong_type("phase", "a Phase", phase)
+        self._words[at + CONTROL] = self._words[at + CONTROL] & ~PHASE_MASK | phase
+
+    @property
+    def capabilities(self) -> Capabilities | None:
+        """
+        The shared handshake document.
+
+        The state takes over the reference it is given, and releases it when another takes
+        its place, in `clear`, and when the state is released.
+        """
+        return self._pool.document(self._words[self._checked() + CONTROL] >> DOCUMENT_SHIFT)
+
+    @capabilities.setter
+    def capabilities(self, capabilities: Capabilities | None) -> None:
+        check_field("capabilities", capabilities)
+        self._pool.set_document(self._checked(), capabilities)
+
+    @property
+    def metadata(self) -> StateMetadata:
+        """What requests have stored, by key; a mapping that can be written to."""
+        self._checked()
+        return StateMetadata(self)
+
+    @metadata.setter
+    def metadata(self, content: Mapping[str, MetadataValue]) -> None:
+        checked = check_field("metadata", content)
+        self.write_metadata(cast("dict[str, MetadataValue]", checked))
+
+    def share_metadata(self, content: Mapping[str, MetadataValue]) -> None:
+        """
+        Have the one copy of *content* as metadata that all states with this content share.
+
+        A later write makes it private again. Worth it where many connections have the same.
+
+        Raises:
+            WrongFieldType: It is no mapping of names to plain values.
+        """
+        checked = cast("dict[str, MetadataValue]", check_field("metadata", content))
+        self._pool.share_metadata(self._checked(), checked)
 
     @property
     def pending(self) -> tuple[RequestId, ...]:
         """Ids of requests that were not answered, oldest first."""
-        return self._pending
+        at, words = self._checked(), self._words
+        control = words[at + CONTROL]
+        if control & PENDING_ELSEWHERE:
+            return self._pool.pending_at(at)
+        count = (control & PENDING_MASK) >> PENDING_SHIFT
+        return tuple(words[at + PENDING : at + PENDING + count])
+
+    @pending.setter
+    def pending(self, ids: Iterable[RequestId]) -> None:
+        checked = check_field("pending", ids)
+        self._write_pending(self._checked(), cast("tuple[RequestId, ...]", checked))
+
+    @property
+    def has_metadata(self) -> bool:
+        """Whether anything is stored, without unpacking it."""
+        return self._words[self._checked() + METADATA] != 0
 
     def get(self, name: str, default: object = None) -> object:
         """
@@ -127,7 +183,7 @@ class CompactState:
         if name not in FIELDS:
             raise unknown_field(name)
         value = self.retained_payloads() if name == "retained" else getattr(self, name)
-        absent = value is None or value is NO_METADATA or value == ()
+        absent = value is None or (name in {"metadata", "pending", "retained"} and not value)
         return default if absent else value
 
     def update(self, **fields: object) -> None:
@@ -142,31 +198,48 @@ class CompactState:
             StateError: Two pending ids are equal, or the capabilities that are replaced were
                 released by somebody else.
         """
+        self._checked()
         checked = {name: check_field(name, value) for name, value in fields.items()}
-        metadata = checked.pop("metadata", None)
-        replaced = self.capabilities if "capabilities" in checked else None
-        if replaced is not None:
-            replaced.release()
-        if metadata:
-            self._metadata = {**self.metadata, **cast("dict[str, MetadataValue]", metadata)}
-        for name, value in checked.items():
-            setattr(self, STORED_AS.get(name, name), value)
+        if "capabilities" in checked:
+            self.capabilities = cast("Capabilities | None", checked.pop("capabilities"))
+        if metadata := checked.pop("metadata", None):
+            added = cast("dict[str, MetadataValue]", metadata)
+            self.write_metadata({**self.read_metadata(), **added})
         if "retained" in checked:
-            self._packed = 0
+            kept = cast("tuple[bytes, ...]", checked.pop("retained"))
+            self.restore_retained((payload, False) for payload in kept)
+        for name, value in checked.items():
+            setattr(self, name, value)
 
     def clear(self) -> None:
         """
         Make the state as empty as a new one, and release its capabilities.
 
-        Fit as the reset of a pool: nothing of the last connection can be read afterwards.
-
         Raises:
             StateError: Somebody else has released the capabilities; the state is empty.
         """
-        capabilities = self.capabilities
-        self._empty()
-        if capabilities is not None:
-            capabilities.release()
+        self._pool.clear(self._checked())
+
+    def note_received(self, size_bytes: int, at_s: float, checksum: int) -> None:
+        """
+        Account for one message: one more received, its bytes, its time, the new checksum.
+
+        Raises:
+            WrongFieldType: A value is not of its field's type; earlier fields are set.
+        """
+        words, at = self._words, self._at
+        if words[at] != self._key:
+            raise self._stale()
+        received, received_bytes = words[at + RECEIVED] + 1, words[at + RECEIVED_BYTES] + size_bytes
+        if received < ELSEWHERE and received_bytes < ELSEWHERE > checksum:
+            words[at + RECEIVED] = received
+            words[at + RECEIVED_BYTES] = received_bytes
+            words[at + CHECKSUM] = checksum
+            self._pool.times[(at >> 1) + LAST_SEEN] = at_s
+            return
+        self.received += 1
+        self.received_bytes += size_bytes
+        self.checksum, self.last_seen_s = checksum, at_s
 
     def add_pending(self, request_id: RequestId) -> None:
         """
@@ -176,9 +249,22 @@ class CompactState:
             WrongFieldType: The id is neither an int nor a str.
             StateError: The id is pending already.
         """
-        checked = check_request_id("pending", request_id)
-        check_new_id(self._pending, checked)
-        self._pending = (*self._pending, checked)
+        words, at = self._words, self._checked()
+        control = words[at + CONTROL]
+        # The usual case, without a tuple: another small number, and room in the record.
+        if type(request_id) is int and 0 <= request_id <= ELSEWHERE:
+            end = at + PENDING + ((control & PENDING_MASK) >> PENDING_SHIFT)
+            if end < at + METADATA and not control & PENDING_ELSEWHERE:
+                if request_id in words[at + PENDING : end]:
+                    raise pending_already(request_id)
+                words[end] = request_id
+                words[at + CONTROL] = control + (1 << PENDING_SHIFT)
+                return
+        check_request_id("pending", request_id)
+        pending = self.pending
+        if request_id in pending:
+            raise pending_already(request_id)
+        self._write_pending(at, (*pending, request_id))
 
     def complete(self, request_id: RequestId) -> None:
         """
@@ -189,10 +275,11 @@ class CompactState:
             StateError: No such request is pending.
         """
         check_request_id("pending", request_id)
-        if request_id not in self._pending:
+        pending = self.pending
+        if request_id not in pending:
             raise StateError(f"request {request_id!r} is not pending")
-        at = self._pending.index(request_id)
-        self._pending = self._pending[:at] + self._pending[at + 1 :]
+        at = pending.index(request_id)
+        self._write_pending(self._at, pending[:at] + pending[at + 1 :])
 
     def retain(
         self, payload: bytes | bytearray | memoryview, *, window: int, compression: bool = False
@@ -211,73 +298,90 @@ class CompactState:
         """
         if window < 1:
             raise StateError(f"a window of {window:,} messages", hint="Give 1 or more.")
-        stored, smaller = _packed(check_payload("retained", payload), compression=compression)
-        self._retained = (*self._retained, stored)[-window:]
-        # One bit per payload, the newest lowest: set where the bytes are compressed.
-        self._packed = (self._packed << 1 | smaller) & ((1 << len(self._retained)) - 1)
+        content = check_payload("retained", payload)
+        self._pool.retain(self._checked(), content, window=window, compression=compression)
 
     def restore_retained(self, payloads: Iterable[tuple[bytes, bool]]) -> None:
         """Keep exactly *payloads*, oldest first, each with its wish to be compressed."""
-        kept = [_packed(payload, compression=wish) for payload, wish in payloads]
-        self._retained = tuple(stored for stored, _ in kept)
-        self._packed = int("0" + "".join("01"[smaller] for _, smaller in kept), 2)
+        self._pool.restore_retained(self._checked(), payloads)
 
     def retained_payloads(self) -> tuple[bytes, ...]:
         """Return the payloads as they were received, oldest first."""
-        return tuple(
-            zlib.decompress(stored) if packed else stored
-            for stored, packed in zip(self._retained, self.retained_compressed(), strict=True)
-        )
+        return tuple(unpacked(kept) for kept in self._kept())
 
     def retained_compressed(self) -> tuple[bool, ...]:
         """Say of each retained payload, oldest first, whether it is kept compressed."""
-        if not self._retained:
-            return ()
-        # As text, because a shift for each payload costs the square of their number.
-        bits = format(self._packed, f"0{len(self._retained)}b")
-        return tuple(bit == "1" for bit in bits)
+        return tuple(isinstance(kept, Deflated) for kept in self._kept())
 
     def size_estimate(self) -> StateSize:
         """Return where the bytes of this state are."""
-        # What no state owns: empty tuples are one object, and so is the default time.
-        seen = {id(()), id(NO_TIME_S)}
-        numbers = (*(getattr(self, name) for name in NUMBERS), self._packed)
+        at = self._checked()
+        control, reference = self._words[at + CONTROL], self._words[at + METADATA]
+        shared = bool(control & METADATA_SHARED)
+        seen = {id(())}
+        capabilities = self.capabilities
         return StateSize(
-            record_bytes=sys.getsizeof(self),
-            numbers_bytes=sum(deep_size_bytes(number, seen) for number in numbers),
-            metadata_bytes=deep_size_bytes(self._metadata, seen),
-            pending_bytes=deep_size_bytes(self._pending, seen),
-            retained_bytes=deep_size_bytes(self._retained, seen),
-            shared_capabilities_bytes=(
-                0 if self.capabilities is None else self.capabilities.size_bytes()
+            record_bytes=records.RECORD_BYTES,
+            numbers_bytes=self._pool.wide_bytes(at) if control & COUNT_ELSEWHERE else 0,
+            metadata_bytes=self._pool.metadata.entry_bytes(reference, shared=shared),
+            pending_bytes=(
+                deep_size_bytes(self.pending, seen) if control & PENDING_ELSEWHERE else 0
             ),
+            retained_bytes=deep_size_bytes(self._kept(), seen),
+            shared_capabilities_bytes=0 if capabilities is None else capabilities.size_bytes(),
         )
 
-    def _empty(self) -> None:
-        """Set every slot to what an empty state has."""
-        self.phase = Phase.CONNECTING
-        self.number = 0
-        self.opened_at_s = self.last_seen_s = NO_TIME_S
-        self.received = self.received_bytes = self.checksum = 0
-        self.capabilities = None
-        self._metadata = None
-        self._pending = ()
-        self._retained = ()
-        self._packed = 0
+    def _checked(self) -> int:
+        """Return where the record begins, if it is still this connection's."""
+        if self._words[self._at] != self._key:
+            raise self._stale()
+        return self._at
+
+    def _stale(self) -> Exception:
+        return self._pool.refusal(self._pool.handle_at(self._at, self._key))
+
+    def read_metadata(self) -> Mapping[str, MetadataValue]:
+        """Return all metadata at once: faster than item by item."""
+        at, words = self._checked(), self._words
+        shared = bool(words[at + CONTROL] & METADATA_SHARED)
+        return self._pool.metadata.read(words[at + METADATA], shared=shared)
+
+    def write_metadata(self, content: Mapping[str, MetadataValue]) -> None:
+        """Replace all metadata by *content*, which is not checked."""
+        at, words = self._checked(), self._words
+        reference, control = words[at + METADATA], words[at + CONTROL]
+        if control & METADATA_SHARED:
+            self._pool.metadata.free(reference, shared=True)
+            words[at + CONTROL] = control & ~METADATA_SHARED
+            reference = 0
+        words[at + METADATA] = self._pool.metadata.write(reference, content)
+
+    def _write_pending(self, at: int, ids: tuple[RequestId, ...]) -> None:
+        words = self._words
+        control = words[at + CONTROL] & ~(PENDING_MASK | PENDING_ELSEWHERE)
+        if len(ids) <= INLINE_PENDING and all(
+            type(one) is int and 0 <= one <= ELSEWHERE for one in ids
+        ):
+            for place, one in enumerate(ids, at + PENDING):
+                words[place] = one  # type: ignore[assignment] # an int, as checked above
+            self._pool.forget_pending(at)
+            words[at + CONTROL] = control | len(ids) << PENDING_SHIFT
+        else:
+            self._pool.set_pending(at, ids)
+            words[at + CONTROL] = control | PENDING_ELSEWHERE
+
+    def _kept(self) -> tuple[bytes, ...]:
+        at = self._checked()
+        return self._pool.retained_at(at) if self._words[at + CONTROL] & RETAINS else ()
 
     def _content(self) -> tuple[object, ...]:
         """Return what two equal states have in common."""
+        capabilities = self.capabilities
         return (
             *(getattr(self, name) for name in NUMBERS),
-            None if self.capabilities is None else self.capabilities.document,
+            None if capabilities is None else capabilities.document,
             self.phase,
-            self.metadata,
-            self._pending,
+            dict(self.metadata),
+            self.pending,
             self.retained_payloads(),
         )
-
-
-def _packed(payload: bytes, *, compression: bool) -> tuple[bytes, bool]:
-    """Return *payload* as it is kept, and whether that is compressed."""
-    packed = zlib.compress(payload, COMPRESSION_LEVEL) if compression else payload
-    return (packed, True) if len(packed) < len(payload) else (payload, False)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         Threshold,
         Variant,
     )
-    from memopt_cli.scenario.workload import ConnectionsSection
+    from memopt_cli.scenario.workload import CompactOptions, ConnectionsSection
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?([A-Za-z]+|%|/s)")
@@ -134,6 +134,7 @@ def _connections(section: ConnectionsSection) -> dict[str, Any]:
         "capabilities_size": size(section.capabilities_size_bytes),
         "distinct_capabilities": section.distinct_capabilities,
         "message_mix": {size(bytes_): ratio(share) for bytes_, share in section.message_mix},
+        "distinct_messages": section.distinct_messages,
         "writes": ratio(section.writes),
         "retained_messages": section.retained_messages,
         "receive_buffer": size(section.receive_buffer_bytes),
@@ -148,12 +149,19 @@ def _synthetic(section: SyntheticSection) -> dict[str, Any]:
     }
 
 
+def _compact(options: CompactOptions) -> dict[str, Any]:
+    return {
+        "compression": _switch(options.compression),
+        "shared_payloads": _switch(options.shared_payloads),
+    }
+
+
 def _variant(variant: Variant) -> dict[str, Any]:
     pool, compact = variant.pool, variant.compact
     return {
         "name": variant.name,
         "pool": OFF if pool is None else {"size": pool.size, "max_size": pool.max_size},
-        "compact": OFF if compact is None else {"compression": _switch(compact.compression)},
+        "compact": OFF if compact is None else _compact(compact),
         "gc": OFF if variant.gc == "off" else variant.gc,
         "leak": size(variant.leak_bytes),
     }

@@ -36,6 +36,8 @@ _SPREAD: tuple[Aggregation, ...] = ("p", "max", "min", "avg", "count")
 METRICS: dict[str, Metric] = {
     "memory_per_connection": Metric(Dimension.SIZE, example="value<16KiB"),
     "memory_per_unit": Metric(Dimension.SIZE, example="value<16KiB"),
+    "memory_per_connection_loaded": Metric(Dimension.SIZE, example="value<2MB"),
+    "memory_per_unit_loaded": Metric(Dimension.SIZE, example="value<2MB"),
     "memory_fixed": Metric(Dimension.SIZE, example="value<64MiB"),
     "memory_total": Metric(Dimension.SIZE, staged=True, windowed=_ONE, example="value<2GB"),
     "memory_retained": Metric(Dimension.SIZE, example="value<8MiB"),
@@ -45,7 +47,7 @@ METRICS: dict[str, Metric] = {
     "memory_leak_per_operation": Metric(
         Dimension.SIZE, staged=True, windowed=_ONE, example="value<1B"
     ),
-    "pool_reuse_ratio": Metric(Dimension.RATIO, example="value>85%"),
+    "pool_reuse_ratio": Metric(Dimension.RATIO, staged=True, windowed=_ONE, example="value>85%"),
     "gc_pause": Metric(
         Dimension.DURATION, _SPREAD, staged=True, windowed=("max", "count"), example="p(99)<100ms"
     ),

@@ -79,6 +79,10 @@ class ConnectionsSection(Section):
         default=((13, 0.7), (1024, 0.25), (65536, 0.05)),
         description="Sizes of messages and their shares, which sum to 100%.",
     )
+    distinct_messages: Count = Field(
+        default=0,
+        description="How many messages of each size differ; 0 if each has its own content.",
+    )
     writes: Ratio = Field(default=0.3, description="Share of the messages that write.")
     retained_messages: Count = Field(
         default=0, description="How many messages a naive server keeps per connection."
@@ -128,6 +132,9 @@ class CompactOptions(Section):
     compression: Switch = Field(
         default=False, description="Deflate kept messages where that is smaller."
     )
+    shared_payloads: Switch = Field(
+        default=False, description="Keep one copy of equal messages for all connections."
+    )
 
 
 def _switched(like: str) -> Callable[[object], object]:
@@ -159,7 +166,17 @@ class Variant(Section):
     gc: Annotated[
         Literal["default", "off", "frozen", "adaptive"],
         BeforeValidator(choice("gc policy", GC_POLICIES)),
-    ] = Field(default="default", description="How the garbage collector is tuned.")
+    ] = Field(
+        default="default",
+        description=(
+            "How the garbage collector is tuned. default: not at all. off: no automatic "
+            "collection. frozen: at the start of each stage that finds a larger population than "
+            "any before, what is alive is collected once and never looked at again. adaptive: "
+            "between batches of operations what is young is looked at once and set aside; "
+            "everything is looked at again when the memory in use has grown by a quarter more than "
+            "the population explains, or by more than that where earlier looks have freed nothing."
+        ),
+    )
     leak_bytes: Size = Field(
         default=0,
         alias="leak",

@@ -23,6 +23,9 @@ class ConnectionsSettings:
     capabilities_size_bytes: int
     distinct_capabilities: int
     message_sizes_bytes: tuple[int, ...]
+    distinct_messages: int
+    """Of each size; 0 where no two are alike."""
+
     retained_messages: int
     receive_buffer_bytes: int
     pool_size: int | None
@@ -31,8 +34,8 @@ class ConnectionsSettings:
     pool_max_size: int | None
     compact: bool
     compression: bool
+    shared_payloads: bool
     leak_bytes: int
-    capacity: int
     seed: int
 
 
@@ -98,14 +101,15 @@ def settings_for(scenario: Scenario, variant: Variant, *, capacity: int) -> Subj
             capabilities_size_bytes=int(connections.capabilities_size_bytes),
             distinct_capabilities=connections.distinct_capabilities,
             message_sizes_bytes=tuple(int(size) for size, _ in connections.message_mix),
+            distinct_messages=connections.distinct_messages,
             retained_messages=connections.retained_messages,
             receive_buffer_bytes=int(connections.receive_buffer_bytes),
             pool_size=None if pool is None else pool.size,
             pool_max_size=None if pool is None else pool.max_size,
             compact=compact is not None,
             compression=compact is not None and compact.compression,
+            shared_payloads=compact is not None and compact.shared_payloads,
             leak_bytes=int(variant.leak_bytes),
-            capacity=capacity,
             seed=scenario.seed,
         ),
         variant.gc,

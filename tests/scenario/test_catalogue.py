@@ -15,6 +15,8 @@ NAMES = (
     "connections-100k",
     "connections-10k",
     "connections-1k",
+    "connections-1m",
+    "connections-4mb",
     "connections-50k",
     "connections-scale",
     "planted-leak",

@@ -32,7 +32,8 @@ VARIANT = st.fixed_dictionaries(
     {"name": NAME},
     optional={
         "pool": POOL,
-        "compact": SWITCH | st.fixed_dictionaries({}, optional={"compression": SWITCH}),
+        "compact": SWITCH
+        | st.fixed_dictionaries({}, optional={"compression": SWITCH, "shared_payloads": SWITCH}),
         "gc": st.sampled_from(["default", "off", "frozen", "adaptive"]),
         "leak": SIZE,
     },
@@ -105,7 +106,13 @@ def scenarios(draw: st.DrawFn) -> dict[str, Any]:
     if word == "connections":
         raw["connections"] = draw(
             st.fixed_dictionaries(
-                {}, optional={"capabilities_size": SIZE, "receive_buffer": SIZE, "writes": RATIO}
+                {},
+                optional={
+                    "capabilities_size": SIZE,
+                    "receive_buffer": SIZE,
+                    "writes": RATIO,
+                    "distinct_messages": st.integers(0, 10**6),
+                },
             )
         )
     else:

@@ -24,14 +24,15 @@ SETTINGS = ConnectionsSettings(
     capabilities_size_bytes=700,
     distinct_capabilities=3,
     message_sizes_bytes=(13, 900, 9000),
+    distinct_messages=0,
     retained_messages=0,
     receive_buffer_bytes=256,
     pool_size=None,
     pool_max_size=None,
     compact=False,
     compression=False,
+    shared_payloads=False,
     leak_bytes=0,
-    capacity=60,
     seed=1,
 )
 
@@ -40,6 +41,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "pooled": {"pool_size": 10, "pool_max_size": 30},
     "compact": {"compact": True},
     "optimized": {"pool_size": 10, "pool_max_size": 30, "compact": True, "compression": True},
+    "sharing": {"compact": True, "compression": True, "shared_payloads": True},
 }
 
 _STAGES = (

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import sys
 import tracemalloc
-import weakref
 from contextlib import suppress
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from memopt_cli.optimizer.state import CompactState
+from memopt_cli.optimizer.retention import PayloadStore
 from memopt_cli.profiler.histogram import Histogram
 from memopt_cli.workloads.connections.compact import CompactRecords
-from memopt_cli.workloads.connections.holding import Registry, Table
+from memopt_cli.workloads.connections.holding import Packed, Registry
 from memopt_cli.workloads.connections.naive import NaiveRecords
 from memopt_cli.workloads.connections.observing import Remembered
 from memopt_cli.workloads.connections.population import Connections
@@ -27,6 +25,7 @@ from memopt_cli.workloads.population import WRITES, Forgotten
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from memopt_cli.optimizer.state import CompactState
     from memopt_cli.workloads.connections.naive import Record
     from memopt_cli.workloads.population import InProcess
 
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 WORK: dict[str, dict[str, Any]] = {
     "plain": {},
     "retained": {"retained_messages": 4},
+    "a few messages over and over": {"retained_messages": 4, "distinct_messages": 3},
     "no receive buffer": {"receive_buffer_bytes": 0, "retained_messages": 2},
     "one byte buffer": {"receive_buffer_bytes": 1},
     "messages larger than every buffer class": {
@@ -68,6 +68,7 @@ def test_equal_behaviour(work: str, variant: dict[str, Any], made: Made, driven:
         {"distinct_capabilities": 2},
         {"message_sizes_bytes": (14, 900, 9000)},
         {"retained_messages": 1},
+        {"distinct_messages": 2},
     ],
     ids=str,
 )
@@ -83,9 +84,6 @@ def test_other_work_other_digest(
 
 class _ForgetsMetadata(CompactRecords):
     """An optimizer that saves by dropping what requests have stored."""
-
-    def close(self, state: CompactState) -> None:
-        super().close(state)
 
     def message(self, state: CompactState, kind: int, at_s: float, *, writes: bool) -> None:
         super().message(state, kind, at_s, writes=writes)
@@ -142,7 +140,7 @@ def test_forgotten_metadata_shows(made: Made, driven: Driven) -> None:
     records = _ForgetsMetadata(
         Payloads((13, 900, 9000), 1), retained_messages=0, compression=False, borrowed=None
     )
-    holding = Table(records.create, capacity=60)
+    holding = Packed(size=0, max_size=None, payloads=None)
     documents = handshake_documents(700, 3, 1)
     faulty = Connections(records, holding, documents, leak_bytes=0, latency=Histogram())
     baseline = made()
@@ -190,29 +188,35 @@ def test_all_closed_is_empty(variant: dict[str, Any], made: Made, driven: Driven
         assert (stats.documents, stats.references) == (0, 0)
 
 
-class _Weak(CompactState):
-    __slots__ = ("__weakref__",)
-
-
-class _WeakRecords(CompactRecords):
-    def create(self) -> CompactState:
-        return _Weak()
-
-
-def test_closed_states_are_collectable(driven: Driven) -> None:
-    """Without a pool nothing refers to a state after its connection has ended."""
-    records = _WeakRecords(
+def test_closed_states_keep_nothing(driven: Driven) -> None:
+    """After the last departure no message is kept, neither by a state nor in the store."""
+    payloads = PayloadStore()
+    records = CompactRecords(
         Payloads((13, 900, 9000), 1), retained_messages=2, compression=True, borrowed=None
     )
-    holding = Table(records.create, capacity=60)
+    holding = Packed(size=0, max_size=None, payloads=payloads)
     documents = handshake_documents(700, 3, 1)
     population = Connections(records, holding, documents, leak_bytes=0, latency=Histogram())
     driven(population)
-    states = [weakref.ref(holding[slot]) for slot in population.alive()]
-    assert all(state() is not None for state in states)
+    assert len(payloads) > 0
     _emptied(population)
-    gc.collect()
-    assert [state() for state in states] == [None] * 20
+    assert len(payloads) == 0
+
+
+def test_idle_records_above_the_bound_are_given_back(made: Made) -> None:
+    """A packed pool returns its end to the system when more is idle than the variant keeps."""
+    population = made(compact=True, pool_size=10, pool_max_size=30)
+    population.grow(range(100), 1.0)
+    population.shrink(range(50, 100), 2.0)
+    pool = population.pool()
+    assert pool is not None
+    assert (pool["in_use"], pool["available"]) == (50, 0)
+    kept = made(compact=True, pool_size=10, pool_max_size=60)
+    kept.grow(range(100), 1.0)
+    kept.shrink(range(50, 100), 2.0)
+    pool = kept.pool()
+    assert pool is not None
+    assert (pool["in_use"], pool["available"]) == (50, 50)
 
 
 def test_pool_reuses(made: Made, driven: Driven) -> None:
@@ -232,13 +236,6 @@ def test_message_to_nobody(variant: dict[str, Any], made: Made) -> None:
     population.shrink([0], 2.0)
     with pytest.raises(Exception, match=r"0|slot|released|given out"):
         population.drive([0], b"\0", 3.0)
-
-
-def test_slots_beyond_the_capacity(variant: dict[str, Any], made: Made) -> None:
-    """The capacity is a size to start with, not a limit."""
-    population = made(capacity=2, **variant)
-    population.grow(range(100), 1.0)
-    assert population.alive() == list(range(100))
 
 
 def test_only_operations_are_timed(ticks: Any, made: Made, driven: Driven) -> None:

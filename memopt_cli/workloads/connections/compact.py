@@ -7,7 +7,6 @@ from zlib import crc32
 
 from memopt_cli.optimizer.capabilities import CapabilityStore
 from memopt_cli.optimizer.fields import Phase
-from memopt_cli.optimizer.state import CompactState
 from memopt_cli.workloads.connections.observing import (
     KEYS,
     PENDING,
@@ -19,6 +18,7 @@ from memopt_cli.workloads.connections.observing import (
 
 if TYPE_CHECKING:
     from memopt_cli.optimizer.capabilities import Capabilities
+    from memopt_cli.optimizer.state import CompactState
     from memopt_cli.workloads.connections.receiving import BorrowedBuffers
     from memopt_cli.workloads.connections.traffic import Payloads
 
@@ -48,14 +48,6 @@ class CompactRecords:
         self._capabilities = CapabilityStore()
         self._fingerprints: dict[bytes, bytes] = {}
 
-    def create(self) -> CompactState:
-        """Return an empty state."""
-        return CompactState()
-
-    def reset(self, state: CompactState) -> None:
-        """Empty a state in place, for the pool."""
-        state.clear()
-
     def open(self, state: CompactState, number: int, document: bytes, at_s: float) -> None:
         """Do the handshake."""
         state.capabilities = self._capabilities.acquire(document)
@@ -73,8 +65,7 @@ class CompactRecords:
                 self._account(state, view, at_s, writes=writes)
 
     def close(self, state: CompactState) -> None:
-        """End the connection; clearing gives back its share of the document."""
-        state.clear()
+        """End the connection; its release empties the state."""
 
     def remembered(self, state: CompactState) -> Remembered:
         """Return all that the connection knows."""
@@ -113,18 +104,16 @@ class CompactRecords:
     ) -> None:
         checksum = crc32(message, state.checksum)
         received = state.received
+        pending = state.pending
+        if len(pending) == PENDING:
+            state.complete(pending[0])
         state.add_pending(received)
-        if len(state.pending) > PENDING:
-            state.complete(state.pending[0])
         key = KEYS[received % len(KEYS)]
         if writes:
-            state.update(metadata={key: stored_value(checksum)})
+            state.metadata[key] = stored_value(checksum)
         else:
-            value = state.metadata.get(key, "")
+            value = state.read_metadata().get(key, "")
             checksum = crc32(str(value).encode(), checksum)
         if self._retained:
             state.retain(bytes(message), window=self._retained, compression=self._compression)
-        state.received = received + 1
-        state.received_bytes += len(message)
-        state.checksum = checksum
-        state.last_seen_s = at_s
+        state.note_received(len(message), at_s, checksum)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from memopt_cli.optimizer.retention import PayloadStore
 from memopt_cli.workloads.connections.compact import CompactRecords
-from memopt_cli.workloads.connections.holding import Pooled, Registry, Table
-from memopt_cli.workloads.connections.naive import NaiveRecords
+from memopt_cli.workloads.connections.holding import Packed, Pooled, Registry
+from memopt_cli.workloads.connections.naive import NaiveRecords, Record
 from memopt_cli.workloads.connections.receiving import BorrowedBuffers
 from memopt_cli.workloads.connections.traffic import Payloads, handshake_documents
 from memopt_cli.workloads.population import WRITES, Forgotten, InProcess
@@ -20,27 +21,22 @@ if TYPE_CHECKING:
     from memopt_cli.workloads.settings import ConnectionsSettings
 
 T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
 
 
-class Records(Protocol[T]):
+class Records(Protocol[T_contra]):
     """How one connection's state is kept and worked on."""
 
-    def create(self) -> T:
-        """Return an empty record."""
-
-    def reset(self, record: T, /) -> None:
-        """Empty a record in place."""
-
-    def open(self, record: T, number: int, document: bytes, at_s: float, /) -> None:
+    def open(self, record: T_contra, number: int, document: bytes, at_s: float, /) -> None:
         """Do the handshake."""
 
-    def message(self, record: T, kind: int, at_s: float, /, *, writes: bool) -> None:
+    def message(self, record: T_contra, kind: int, at_s: float, /, *, writes: bool) -> None:
         """Work on one message."""
 
-    def close(self, record: T, /) -> None:
+    def close(self, record: T_contra, /) -> None:
         """End the connection."""
 
-    def remembered(self, record: T, /) -> Remembered:
+    def remembered(self, record: T_contra, /) -> Remembered:
         """Return all that the connection knows."""
 
 
@@ -87,6 +83,11 @@ class Connections(InProcess, Generic[T]):
         self._records.close(self._holding[slot])
         self._holding.give(slot)
 
+    def shrink(self, slots: Sequence[int], at_s: float) -> None:
+        """End the connections of *slots*, then let the pool use the quiet moment."""
+        super().shrink(slots, at_s)
+        self._holding.settle()
+
     def observe(self, slot: int) -> bytes:
         """Return all that the connection in *slot* knows."""
         return self._records.remembered(self._holding[slot]).to_bytes()
@@ -102,45 +103,54 @@ class Connections(InProcess, Generic[T]):
 
 def build(settings: ConnectionsSettings, *, latency: Histogram) -> InProcess:
     """Return the population that a variant of a scenario describes."""
-    payloads = Payloads(settings.message_sizes_bytes, settings.seed)
+    payloads = Payloads(
+        settings.message_sizes_bytes, settings.seed, distinct=settings.distinct_messages
+    )
     documents = handshake_documents(
         settings.capabilities_size_bytes, settings.distinct_capabilities, settings.seed
     )
     borrowed = BorrowedBuffers() if settings.pool_size is not None else None
     if settings.compact:
-        compact = CompactRecords(
+        packed = CompactRecords(
             payloads,
             retained_messages=settings.retained_messages,
             compression=settings.compression,
             borrowed=borrowed,
         )
-        return _assemble(compact, documents, settings, latency)
+        return _population(packed, _packed(settings), documents, settings, latency)
     naive = NaiveRecords(
         payloads,
         receive_buffer_bytes=settings.receive_buffer_bytes,
         retained_messages=settings.retained_messages,
         borrowed=borrowed,
     )
-    return _assemble(naive, documents, settings, latency)
+    return _population(naive, _held(naive, settings), documents, settings, latency)
 
 
-def _assemble(
+def _packed(settings: ConnectionsSettings) -> Packed:
+    return Packed(
+        size=settings.pool_size or 0,
+        max_size=settings.pool_max_size,
+        payloads=PayloadStore() if settings.shared_payloads else None,
+    )
+
+
+def _held(naive: NaiveRecords, settings: ConnectionsSettings) -> Holding[Record]:
+    if settings.pool_size is None:
+        return Registry(naive.create)
+    return Pooled(
+        naive.create,
+        naive.reset,
+        size=settings.pool_size,
+        max_size=settings.pool_max_size,
+    )
+
+
+def _population(
     records: Records[T],
+    holding: Holding[T],
     documents: Sequence[bytes],
     settings: ConnectionsSettings,
     latency: Histogram,
 ) -> Connections[T]:
-    holding: Holding[T]
-    if settings.pool_size is not None and settings.pool_max_size is not None:
-        holding = Pooled(
-            records.create,
-            records.reset,
-            size=settings.pool_size,
-            max_size=settings.pool_max_size,
-            capacity=settings.capacity,
-        )
-    elif settings.compact:
-        holding = Table(records.create, capacity=settings.capacity)
-    else:
-        holding = Registry(records.create)
     return Connections(records, holding, documents, leak_bytes=settings.leak_bytes, latency=latency)

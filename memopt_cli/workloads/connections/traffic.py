@@ -60,11 +60,19 @@ class Payloads:
 
     Which part a message carries depends on the connection and on the message's
     number, so that two messages are rarely equal and compression finds what it
-    finds in such text, not a run of zeros.
+    finds in such text, not a run of zeros. Where only some differ, as when a server
+    sends the same resources to many, each is one of that many parts.
     """
 
-    def __init__(self, sizes_bytes: tuple[int, ...], seed: int) -> None:
+    def __init__(self, sizes_bytes: tuple[int, ...], seed: int, *, distinct: int = 0) -> None:
+        """
+        Args:
+            sizes_bytes: The sizes of the mix.
+            seed: Of the text.
+            distinct: How many messages of each size differ; 0 for as many as there are.
+        """
         self.sizes_bytes = sizes_bytes
+        self._distinct = distinct
         draw = random.Random(f"{seed}/payloads")
         length = 2 * max(sizes_bytes) + 4096
         words = " ".join(draw.choices(_WORDS, k=length // 5 + 1)).encode()
@@ -73,5 +81,9 @@ class Payloads:
     def arriving(self, number: int, received: int, kind: int) -> memoryview:
         """Return message *received* of connection *number*, of the size numbered *kind*."""
         size = self.sizes_bytes[kind]
-        offset = (number * 7919 + received * 104729) % (len(self._text) - size)
+        place = number * 7919 + received * 104729
+        if self._distinct:
+            # Far apart, so that also long ones differ from their beginning.
+            place = place % self._distinct * 15485863
+        offset = place % (len(self._text) - size)
         return self._text[offset : offset + size]
