@@ -18,9 +18,11 @@ nox.options.sessions = ["lint", "types", "layers", "dependencies", "tests", "whe
 BIN = Path(sys.executable).parent
 
 
-def tool(session: nox.Session, name: str, *arguments: str) -> None:
+def tool(
+    session: nox.Session, name: str, *arguments: str, env: dict[str, str] | None = None
+) -> None:
     """Run a tool that is installed beside this interpreter."""
-    session.run(str(BIN / name), *arguments, external=True)
+    session.run(str(BIN / name), *arguments, external=True, env=env)
 
 
 @nox.session
@@ -77,9 +79,20 @@ def wheel(session: nox.Session) -> None:
 @nox.session
 def benchmarks(session: nox.Session) -> None:
     """Measure memopt itself; name modules after ``--`` to run only those."""
+    pip = (sys.base_prefix + "/bin/python3", "-m", "pip", "--python", sys.prefix)
+    session.run(*pip, "install", "-q", "-e", ".[bench]", external=True)
     found = sorted(path.stem for path in Path("tests/benchmarks").glob("bench_*.py"))
     for name in session.posargs or found:
         session.run(sys.executable, "-m", f"tests.benchmarks.{name}", external=True)
+
+
+@nox.session
+def thorough(session: nox.Session) -> None:
+    """Run the property tests long: state machines of 500 steps, 200 examples each."""
+    tool(
+        session, "pytest", "tests/pool", "tests/optimizer", *session.posargs,
+        env={"MEMOPT_HYPOTHESIS": "thorough"},
+    )  # fmt: skip
 
 
 @nox.session
@@ -96,7 +109,7 @@ def proof(session: nox.Session) -> None:
 @nox.session
 def reference(session: nox.Session) -> None:
     """Make the committed reference reports anew."""
-    for name in ("connections-scale",):
+    for name in ("connections-scale", "connections-4mb"):
         for old in Path("reports", name).glob("*"):
             old.unlink()
         session.run(
