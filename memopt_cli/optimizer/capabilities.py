@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from threading import RLock
 from types import MappingProxyType
 from typing import TypeAlias
 
 from memopt_cli.errors import StateError
+from memopt_cli.optimizer.forking import Locked
+from memopt_cli.optimizer.records import MOST_DOCUMENTS
 from memopt_cli.optimizer.sizes import deep_size_bytes
 
 FrozenJson: TypeAlias = (
@@ -70,7 +71,7 @@ class CapabilityStats:
     """Length of all documents, each counted once; their parsed content is not included."""
 
 
-class CapabilityStore:
+class CapabilityStore(Locked):
     """
     Documents by content, counted by reference.
 
@@ -78,16 +79,15 @@ class CapabilityStore:
     Every method may be called from any thread.
     """
 
-    __slots__ = ("_document_bytes", "_documents", "_lock", "_references")
+    __slots__ = ("_document_bytes", "_documents", "_references")
 
     def __init__(self) -> None:
+        super().__init__()
         self._documents: dict[bytes, Capabilities] = {}
         self._references = 0
         self._document_bytes = 0
-        # Re-entrant, because parsing may start the collector, and a finaliser may release.
-        self._lock = RLock()
 
-    def acquire(self, document: bytes) -> Capabilities:
+    def acquire(self, document: bytes | bytearray | memoryview) -> Capabilities:
         """
         Return the shared view of *document*, parsed if it is the first of its kind.
 
@@ -96,15 +96,14 @@ class CapabilityStore:
         Raises:
             StateError: The bytes are not JSON, or nested too deep to parse.
         """
-        with self._lock:
-            known = self._documents.get(document)
-            if known is None:
-                parsed = Capabilities(bytes(document), _parse(document), self)
-                known = self._documents.setdefault(parsed.document, parsed)
-                self._document_bytes += len(document) if known is parsed else 0
-            known._references += 1  # noqa: SLF001 - the count belongs to the store
-            self._references += 1
-            return known
+        content = bytes(document)
+        known = self._referred_to(content)
+        if known is None:
+            parsed = Capabilities(content, _parse(content), self)
+            while known is None:
+                self._add(parsed)
+                known = self._referred_to(content)
+        return known
 
     def release(self, capabilities: Capabilities) -> None:
         """
@@ -114,80 +113,129 @@ class CapabilityStore:
             StateError: This store does not hold them, or every reference was given back
                 before; nothing has changed.
         """
+        document = capabilities.document
+        length = len(document)
         with self._lock:
-            if self._documents.get(capabilities.document) is not capabilities:
-                raise StateError(
-                    f"{capabilities!r} is not held by this store",
-                    hint="Release once per acquire, to the store they were acquired from.",
-                )
-            capabilities._references -= 1  # noqa: SLF001 - the count belongs to the store
-            self._references -= 1
-            if capabilities._references == 0:  # noqa: SLF001
-                del self._documents[capabilities.document]
-                self._document_bytes -= len(capabilities.document)
+            try:
+                # No call between the look-up and the last store: see `Locked`.
+                if self._documents[document] is capabilities:
+                    references = capabilities._references - 1  # noqa: SLF001 - the store counts
+                    capabilities._references = references  # noqa: SLF001
+                    self._references -= 1
+                    if not references:
+                        del self._documents[document]
+                        self._document_bytes -= length
+                    return
+            except KeyError:
+                pass
+        raise StateError(
+            f"{capabilities!r} is not held by this store",
+            hint="Release once per acquire, to the store they were acquired from.",
+        )
 
     def stats(self) -> CapabilityStats:
         """Return what the store holds now."""
         with self._lock:
             return CapabilityStats(len(self._documents), self._references, self._document_bytes)
 
+    def _referred_to(self, document: bytes) -> Capabilities | None:
+        """Return a document that is known, with one more reference."""
+        with self._lock:
+            try:
+                known = self._documents[document]
+                known._references += 1  # noqa: SLF001 - the store counts
+                self._references += 1
+            except KeyError:
+                return None
+            return known
+
+    def _add(self, parsed: Capabilities) -> None:
+        """Keep a document that nobody refers to yet, unless an equal one is there by now."""
+        document = parsed.document
+        length = len(document)
+        with self._lock:
+            if document not in self._documents:
+                self._documents[document] = parsed
+                self._document_bytes += length
+
 
 class CapabilityTable:
     """
     Small numbers for the documents that a pool of states refers to; 0 is none.
 
-    Takes over a reference with each `keep` and gives it back with each `release`. Every method
-    may be called from any thread.
+    Holds one reference for each `keep`; `release` returns whose it was. Reading may be done
+    from any thread; for all else the owner locks.
     """
 
-    __slots__ = ("_kept", "_lock", "_numbers", "_unused", "_uses")
+    __slots__ = ("_kept", "_numbers", "_unused", "_uses")
 
     def __init__(self) -> None:
         self._kept: list[Capabilities | None] = [None]
         self._uses = [0]
         self._numbers: dict[Capabilities, int] = {}
         self._unused: list[int] = []
-        self._lock = RLock()
+
+    def __len__(self) -> int:
+        """Return how many documents are referred to."""
+        return len(self._numbers)
 
     def __getitem__(self, number: int) -> Capabilities | None:
         return self._kept[number]
 
     def keep(self, capabilities: Capabilities | None) -> int:
-        """Return the number of a document, used once more."""
-        if capabilities is None:
-            return 0
-        with self._lock:
-            number = self._numbers.get(capabilities)
-            if number is None:
-                number = self._numbers[capabilities] = self._place()
-                self._kept[number] = capabilities
-            self._uses[number] += 1
-            return number
-
-    def release(self, number: int) -> None:
         """
-        Use a document once less, and give its reference back to its store.
+        Return the number of a document, used once more.
 
         Raises:
-            StateError: Somebody else has released it; it is used once less all the same.
+            StateError: As many documents are kept as there are numbers.
         """
-        capabilities = self._kept[number]
         if capabilities is None:
-            return
-        with self._lock:
+            return 0
+        while True:
+            try:
+                # No call between the look-up and the count: see `Locked`.
+                number = self._numbers[capabilities]
+                self._uses[number] += 1
+            except KeyError:
+                self._add(capabilities)
+            else:
+                return number
+
+    def release(self, number: int) -> Capabilities | None:
+        """Use a document once less, and return it: one reference to it is the caller's again."""
+        capabilities = self._kept[number]
+        if capabilities is not None:
             self._uses[number] -= 1
-            if self._uses[number] == 0:
+            if not self._uses[number]:
                 del self._numbers[capabilities]
                 self._kept[number] = None
                 self._unused.append(number)
-        capabilities.release()
+        return capabilities
+
+    def _add(self, capabilities: Capabilities) -> None:
+        """Give a document that has none a number, unless it has one by now."""
+        number = self._place()
+        if capabilities in self._numbers:
+            self._unused.append(number)
+            return
+        self._kept[number] = capabilities
+        self._numbers[capabilities] = number
 
     def _place(self) -> int:
-        if self._unused:
-            return self._unused.pop()
-        self._kept.append(None)
-        self._uses.append(0)
-        return len(self._kept) - 1
+        """Return a number that is nobody's."""
+        while True:
+            try:
+                return self._unused.pop()
+            except IndexError:
+                # A finaliser may be the first to use the new place.
+                if len(self._kept) > MOST_DOCUMENTS:
+                    raise StateError(
+                        f"{MOST_DOCUMENTS:,} documents are in use",
+                        hint="Use one pool of states less than this is shared by.",
+                    ) from None
+                self._kept.append(None)
+                self._uses.append(0)
+                self._unused.append(len(self._uses) - 1)
 
 
 def _parse(document: bytes) -> FrozenJson:

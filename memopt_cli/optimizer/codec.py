@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import struct
 import sys
-import zlib
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
@@ -30,23 +29,22 @@ from memopt_cli.errors import (
     TruncatedState,
     UnknownVersion,
 )
-from memopt_cli.optimizer import wire
+from memopt_cli.optimizer.body import NO_FIELDS, deflated, inflated, read_body, write_body
 from memopt_cli.optimizer.records import (
-    CHECKSUM,
     CONTROL,
     FIXED_END,
     FIXED_START,
     METADATA,
-    NUMBER,
     PENDING_MASK,
     PHASE_MASK,
     WORDS,
 )
+from memopt_cli.optimizer.state import CompactState
 from memopt_cli.pool.handles import SLOT_BITS, SLOT_MASK
 
 if TYPE_CHECKING:
-    from memopt_cli.optimizer.fields import MetadataValue, RequestId
-    from memopt_cli.optimizer.state import CompactState
+    from memopt_cli.optimizer.body import Body
+    from memopt_cli.optimizer.capabilities import Capabilities
     from memopt_cli.optimizer.state_pool import StatePool
 
 if sys.byteorder != "little":  # pragma: no cover - no such machine to test on
@@ -74,11 +72,8 @@ ID_BYTES: Final = 4
 IDLE_BYTES: Final = HEAD_BYTES + FIXED_BYTES + CRC_BYTES
 LENGTH: Final = struct.Struct("<I")
 
-COUNTS, METADATA_FIELD, PENDING_FIELD, RETAINED, CAPABILITIES = (1 << bit for bit in range(5))
-ALL_FIELDS = (1 << 5) - 1
-
-MAX_INFLATED_BYTES: Final = 64 * 1024 * 1024
-"""Largest content that is compressed, and that is ever made out of a compressed one."""
+MOST_BYTES: Final = (1 << 32) - 1
+"""The longest that the length can say."""
 
 
 def encode(pool: StatePool, handle: int, *, compress: bool = False) -> bytes:
@@ -93,17 +88,22 @@ def encode(pool: StatePool, handle: int, *, compress: bool = False) -> bytes:
     Raises:
         StaleHandle: The handle was released.
         ForeignHandle: The pool never gave it out.
+        StateError: What the record has elsewhere is longer than 4 GiB.
     """
-    words, at = pool.words, (handle & SLOT_MASK) * WORDS
-    if words[at] != handle >> SLOT_BITS:
-        raise pool.refusal(handle)
+    words = pool.words
+    try:
+        key, at = handle >> SLOT_BITS, (handle & SLOT_MASK) * WORDS
+        if words[at] != key or not key & 1:
+            raise pool.refusal(handle)
+    except (TypeError, IndexError):
+        key, at = pool.find(handle)
     control, start = words[at + CONTROL], 4 * at
     kind = control & IN_RECORD
     if control == kind and not words[at + METADATA]:
         end = start + FIXED_END + (kind & PENDING_MASK)
         body = HEADS[kind] + pool.memory[start + FIXED_START : end]
         return body + crc32(body, SEED).to_bytes(CRC_BYTES, "little")
-    return _encode_more(pool, handle, compress=compress)
+    return _encode_more(pool, key, at, compress=compress)
 
 
 def decode(data: bytes, pool: StatePool) -> int:
@@ -119,75 +119,62 @@ def decode(data: bytes, pool: StatePool) -> int:
         UnknownVersion: Another version wrote them.
         CorruptState: Anything else does not fit.
         PoolExhausted: The pool's limit allows no more states.
+
+    Whatever is raised, the pool is as it was.
     """
     length = len(data)
     if length < IDLE_BYTES or crc32(data, SEED) != RESIDUE:
+        if type(data) is not bytes:
+            return decode(bytes(data), pool)
         raise _fault(data)
     kind = data[3]
     if kind <= PHASE_MASK and length == IDLE_BYTES:
         # All of it: the head comes to lie on the control word, the CRC on an unused id.
-        return pool.acquire_filled(kind, data)
+        try:
+            return pool.acquire_filled(kind, data)
+        except struct.error:
+            # Another buffer than bytes; to look beforehand would cost every state 35 ns.
+            return decode(bytes(data), pool)
+    return _decode_longer(bytes(data), pool)
+
+
+def _decode_longer(data: bytes, pool: StatePool) -> int:
+    """Acquire a state with request ids, or of which something is not in the record."""
+    kind = data[3]
     end = HEAD_BYTES + FIXED_BYTES + (kind & PENDING_MASK)
     if kind > IN_RECORD:
         return _decode_more(data, end, pool)
-    if length != end + CRC_BYTES:
+    if len(data) != end + CRC_BYTES:
         raise _fault(data)
     _require_different(data[HEAD_BYTES + FIXED_BYTES : end])
     return pool.acquire_filled(kind, data[:end])
 
 
-def _encode_more(pool: StatePool, handle: int, *, compress: bool) -> bytes:
-    """Return a state of which something is not in the record."""
-    state = pool[handle]
-    at = (handle & SLOT_MASK) * WORDS
-    kind = pool.words[at + CONTROL] & IN_RECORD | MORE
-    more = _more(pool, state, at)
-    if compress and len(more) <= MAX_INFLATED_BYTES:
-        smaller = bytearray()
-        wire.write_count(smaller, len(more))
-        smaller += zlib.compress(more)
-        if len(smaller) < len(more):
-            kind, more = kind | COMPRESSED, smaller
-    end = 4 * at + FIXED_END + (kind & PENDING_MASK)
-    fixed = pool.memory[4 * at + FIXED_START : end]
-    body = b"".join((HEADS[kind], fixed, LENGTH.pack(len(more)), more))
+def _encode_more(pool: StatePool, key: int, at: int, *, compress: bool) -> bytes:
+    """Return a state of which something is not in the record, or was not."""
+    more = write_body(pool, CompactState(pool, pool.words, key, at), at)
+    kind = pool.words[at + CONTROL] & IN_RECORD
+    fixed = pool.memory[4 * at + FIXED_START : 4 * at + FIXED_END + (kind & PENDING_MASK)]
+    if more == NO_FIELDS:
+        return _sealed(HEADS[kind], fixed)
+    smaller = deflated(more) if compress else None
+    if smaller is not None:
+        kind, more = kind | COMPRESSED, smaller
+    if len(more) > MOST_BYTES:
+        raise StateError(
+            f"a state of {len(more):,} bytes is too long to encode",
+            hint="Retain fewer or smaller payloads.",
+        )
+    return _sealed(HEADS[kind | MORE], fixed, LENGTH.pack(len(more)), more)
+
+
+def _sealed(*parts: bytes) -> bytes:
+    body = b"".join(parts)
     return body + crc32(body, SEED).to_bytes(CRC_BYTES, "little")
 
 
-def _more(pool: StatePool, state: CompactState, at: int) -> bytearray:
-    """Return what the record has elsewhere: a byte that says what, and these fields."""
-    out = bytearray(1)
-    if counts := pool.wide_counts(at):
-        out[0] |= COUNTS
-        wire.write_count(out, len(counts))
-        for word, value in counts.items():
-            out.append(word)
-            wire.write_int(out, value)
-    if metadata := state.read_metadata():
-        out[0] |= METADATA_FIELD
-        wire.write_count(out, len(metadata))
-        for key, item in metadata.items():
-            wire.write_text(out, key)
-            wire.write_value(out, item)
-    if pending := pool.pending_elsewhere(at):
-        out[0] |= PENDING_FIELD
-        wire.write_count(out, len(pending))
-        for request_id in pending:
-            wire.write_value(out, request_id)
-    if payloads := state.retained_payloads():
-        out[0] |= RETAINED
-        wire.write_count(out, len(payloads))
-        for payload, compressed in zip(payloads, state.retained_compressed(), strict=True):
-            out.append(compressed)
-            wire.write_bytes(out, payload)
-    if state.capabilities is not None:
-        out[0] |= CAPABILITIES
-        wire.write_bytes(out, state.capabilities.document)
-    return out
-
-
 def _decode_more(data: bytes, end: int, pool: StatePool) -> int:
-    """Acquire a state of which something is not in the record."""
+    """Acquire a state of which something is not in the record, once all of it is read."""
     kind = data[3]
     if kind & ~ALL_KINDS or not kind & MORE:
         raise CorruptState(f"unknown kind {kind:#04x}")
@@ -198,40 +185,45 @@ def _decode_more(data: bytes, end: int, pool: StatePool) -> int:
     (length,) = LENGTH.unpack_from(data, end)
     if len(more) != length:
         raise _fault(data)
-    reader = wire.Reader(_inflated(more) if kind & COMPRESSED else more)
-    handle = pool.acquire_filled(kind & IN_RECORD, data[:end])
+    body = read_body(inflated(more) if kind & COMPRESSED else more)
+    if body.pending and kind & PENDING_MASK:
+        raise CorruptState("request ids are in two places")
+    capabilities = None if body.document is None else _capabilities(pool, body.document)
+    handle = None
     try:
-        _read_more(reader, pool, pool[handle], (handle & SLOT_MASK) * WORDS)
+        handle = pool.acquire_filled(kind & IN_RECORD, data[:end])
+        _fill(pool, handle, body, capabilities)
     except BaseException:
-        pool.release(handle)
+        if handle is not None:
+            # The state may have taken the reference over.
+            capabilities = None if pool[handle].capabilities is not None else capabilities
+            pool.release(handle)
+        if capabilities is not None:
+            capabilities.release()
         raise
     return handle
 
 
-def _read_more(reader: wire.Reader, pool: StatePool, state: CompactState, at: int) -> None:
+def _capabilities(pool: StatePool, document: bytes) -> Capabilities:
+    try:
+        return pool.capabilities.acquire(document)
+    except StateError as exc:
+        raise CorruptState(str(exc)) from exc
+
+
+def _fill(pool: StatePool, handle: int, body: Body, capabilities: Capabilities | None) -> None:
     """Set the fields that are not in the record."""
-    fields = reader.read_byte()
-    if fields & ~ALL_FIELDS:
-        raise CorruptState(f"unknown fields {fields:#04x}")
-    if fields & COUNTS:
-        for word, value in _counts(reader).items():
-            pool.set_wide(at, word, value)
-    if fields & METADATA_FIELD:
-        state.write_metadata(_metadata(reader))
-    if fields & PENDING_FIELD:
-        if state.pending:
-            raise CorruptState("request ids are in two places")
-        state.pending = _pending(reader)
-    if fields & RETAINED:
-        state.restore_retained(_retained(reader))
-    document = reader.read_bytes() if fields & CAPABILITIES else None
-    # Last, so that no reference is taken for a state that is refused.
-    reader.finish()
-    if document is not None:
-        try:
-            state.capabilities = pool.capabilities.acquire(document)
-        except StateError as exc:
-            raise CorruptState(str(exc)) from exc
+    state, at = pool[handle], (handle & SLOT_MASK) * WORDS
+    for word, value in body.counts.items():
+        pool.set_wide(at, word, value)
+    if body.metadata:
+        state.write_metadata(body.metadata)
+    if body.pending:
+        state.pending = body.pending
+    if body.retained:
+        pool.restore_retained(at, body.retained)
+    if capabilities is not None:
+        state.capabilities = capabilities
 
 
 def _require_different(ids: bytes) -> None:
@@ -271,63 +263,3 @@ def _whole_length(data: bytes) -> int | None:
         return None
     more: int = LENGTH.unpack_from(data, end)[0]
     return end + LENGTH.size + more + CRC_BYTES
-
-
-def _inflated(body: bytes) -> bytes:
-    """Return compressed content as it was, never more than it says and the limit allows."""
-    reader = wire.Reader(body)
-    length = reader.read_count()
-    if length > MAX_INFLATED_BYTES:
-        raise CorruptState(f"a compressed body claims {length:,} bytes")
-    inflater = zlib.decompressobj()
-    try:
-        # One byte more than claimed shows a wrong claim, and lets a right one reach its end.
-        inflated = inflater.decompress(reader.read_rest(), length + 1)
-    except zlib.error as exc:
-        raise CorruptState(f"a compressed body cannot be read: {exc}") from exc
-    if len(inflated) != length or not inflater.eof or inflater.unused_data:
-        raise CorruptState(f"a compressed body does not hold the {length:,} bytes it claims")
-    return inflated
-
-
-def _counts(reader: wire.Reader) -> dict[int, int]:
-    counts: dict[int, int] = {}
-    for _ in range(reader.read_count()):
-        word = reader.read_byte()
-        if not NUMBER <= word <= CHECKSUM or word in counts:
-            raise CorruptState(f"no count is number {word}, or it is there twice")
-        counts[word] = reader.read_int()
-    return counts
-
-
-def _metadata(reader: wire.Reader) -> dict[str, MetadataValue]:
-    count = reader.read_count()
-    metadata: dict[str, MetadataValue] = {}
-    for _ in range(count):
-        key = reader.read_key()
-        metadata[key] = reader.read_value()
-    if len(metadata) != count:
-        raise CorruptState("a metadata key is there twice")
-    return metadata
-
-
-def _pending(reader: wire.Reader) -> list[RequestId]:
-    ids: list[RequestId] = []
-    for _ in range(reader.read_count()):
-        value = reader.read_value()
-        if type(value) not in (int, str):
-            raise CorruptState(f"a request id is of type {type(value).__name__}")
-        ids.append(value)  # type: ignore[arg-type] # checked above
-    if len(set(ids)) != len(ids):
-        raise CorruptState("a request id is there twice")
-    return ids
-
-
-def _retained(reader: wire.Reader) -> list[tuple[bytes, bool]]:
-    payloads: list[tuple[bytes, bool]] = []
-    for _ in range(reader.read_count()):
-        compressed = reader.read_byte()
-        if compressed > 1:
-            raise CorruptState(f"unknown form {compressed} of a retained payload")
-        payloads.append((reader.read_bytes(), bool(compressed)))
-    return payloads

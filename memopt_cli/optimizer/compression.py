@@ -48,18 +48,22 @@ def compression_report(
         clock: Returns the time in seconds, like `time.perf_counter`.
 
     Raises:
+        PoolExhausted: The pool has no room; it is as it was.
         CorruptState: A state did not come back equal; the gain would mean nothing.
     """
     plain = [encode(pool, handle) for handle in handles]
-    began_s = clock()
-    packed = [encode(pool, handle, compress=True) for handle in handles]
-    encoded_s = clock()
-    decoded = [decode(data, pool) for data in packed]
-    decoded_s = clock()
-    # By their encodings, which tell True from 1 and hold for times that are not a number.
-    again = [encode(pool, handle) for handle in decoded]
-    for handle in decoded:
-        pool.release(handle)
+    decoded: list[int] = []
+    try:
+        began_s = clock()
+        packed = [encode(pool, handle, compress=True) for handle in handles]
+        encoded_s = clock()
+        decoded.extend(decode(data, pool) for data in packed)
+        decoded_s = clock()
+        # By their encodings, which tell True from 1 and hold for times that are not a number.
+        again = [encode(pool, handle) for handle in decoded]
+    finally:
+        for handle in decoded:
+            pool.release(handle)
     if again != plain:
         raise CorruptState("a state changed when it was compressed and decoded")
     return CompressionReport(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from enum import IntEnum
+from operator import index
 from typing import TypeAlias
 
 from memopt_cli.errors import StateError, UnknownField, WrongFieldType
@@ -42,9 +43,17 @@ def check_field(name: str, value: object) -> object:
 
 def unknown_field(name: str) -> UnknownField:
     """Return the error for a name that no field has, with the nearest one as its hint."""
-    nearest = get_close_matches(name, FIELDS, n=1)
+    nearest = get_close_matches(str(name), FIELDS, n=1)
     known = f"Did you mean {nearest[0]!r}?" if nearest else f"The fields are {', '.join(FIELDS)}."
     return UnknownField(f"unknown field {name!r}", hint=known)
+
+
+def check_integer(name: str, value: object) -> int:
+    """Return *value* as an int if it is an integer of any type, numpy's included."""
+    try:
+        return int(index(value))  # type: ignore[arg-type] # that is the question
+    except TypeError:
+        raise wrong_type(name, "an int", value) from None
 
 
 def check_request_id(name: str, value: object) -> RequestId:
@@ -118,9 +127,10 @@ def _capabilities(name: str, value: object) -> Capabilities | None:
 def _metadata(name: str, value: object) -> dict[str, MetadataValue]:
     if not isinstance(value, Mapping):
         raise wrong_type(name, "a mapping", value)
-    for key, item in value.items():
+    content = dict(value)
+    for key, item in content.items():
         check_metadata_item(name, key, item)
-    return dict(value)
+    return content
 
 
 def _pending(name: str, value: object) -> tuple[RequestId, ...]:

@@ -7,8 +7,8 @@ import mmap
 from memopt_cli.errors import PoolError
 from memopt_cli.units import format_size
 
-# Linux's value; the module has no name for it before Python 3.13. Without it a reservation
-# counts as used under the kernel's strict accounting.
+# Linux's value; the module has no name for it before Python 3.13. Without it the kernel may
+# refuse to reserve more than the machine has, though it is never all written.
 MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
 
 
@@ -32,16 +32,7 @@ def reserve(size_bytes: int) -> mmap.mmap:
         ) from exc
 
 
-def give_back(memory: mmap.mmap, start: int) -> int:
-    """
-    Return the whole pages of *memory* from byte *start* on to the system; they read as zeros.
-
-    Returns:
-        The bytes between the first of these pages and the end of *memory*.
-    """
+def whole_pages(start: int, stop: int) -> tuple[int, int]:
+    """Return where the first whole page behind *start* is, and the bytes from it to *stop*."""
     first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
-    left = len(memory) - first
-    if left <= 0:
-        return 0
-    memory.madvise(mmap.MADV_DONTNEED, first, left)
-    return left
+    return first, max(stop - first, 0)

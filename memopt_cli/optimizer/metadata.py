@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import marshal
 from collections.abc import Iterator, Mapping, MutableMapping
-from threading import RLock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -26,10 +25,12 @@ NO_METADATA: Final[Mapping[str, MetadataValue]] = MappingProxyType({})
 
 SHAPE_BYTES: Final = 2
 MOST_SHAPES: Final = 4096
-"""Keys come from peers, who may never send the same ones twice: later shapes are not kept."""
+MOST_SHAPE_CHARACTERS: Final = 1024
+"""Keys come from peers, who may never send the same ones twice, or very long ones: shapes
+beyond these bounds are not kept, and their keys are packed with their values."""
 
-OWN_KEYS: Final = 0
-"""The shape of an entry whose keys are packed with its values."""
+OWN_KEYS: Final = bytes(SHAPE_BYTES)
+"""The number of the shape of an entry whose keys are packed with its values."""
 
 CANONICAL: Final = 2
 """The version of `marshal` that writes equal bytes for equal content: no references."""
@@ -40,17 +41,19 @@ class MetadataTable:
     Entries by a reference of 32 bits; the caller knows which are shared.
 
     `marshal` packs them: it is the fastest that the standard library has and keeps every type
-    apart. What it writes never leaves the process. Every method may be called from any thread.
+    apart. What it writes never leaves the process. Reading may be done from any thread; for
+    all else the owner locks.
     """
 
-    __slots__ = ("_arena", "_lock", "_numbers", "_shapes", "_shared")
+    __slots__ = ("_arena", "_numbers", "_shapes", "_shapes_made", "_shared")
 
     def __init__(self) -> None:
         self._arena = Arena()
-        self._shapes: list[tuple[str, ...]] = [()]
-        self._numbers: dict[tuple[str, ...], int] = {}
+        # By their numbers, which begin an entry; and the numbers by shape.
+        self._shapes: dict[bytes, tuple[str, ...]] = {}
+        self._numbers: dict[tuple[str, ...], bytes] = {}
+        self._shapes_made = 0
         self._shared = _SharedEntries()
-        self._lock = RLock()
 
     def read(self, reference: int, *, shared: bool) -> Mapping[str, MetadataValue]:
         """Return the content of an entry; of a private one, a dictionary of the caller's."""
@@ -60,31 +63,34 @@ class MetadataTable:
             return self._shared.content(reference)
         return self._unpacked(self._arena.load(reference))
 
-    def write(self, reference: int, content: Mapping[str, MetadataValue]) -> int:
-        """Replace a private entry, or make one, and return its reference."""
-        with self._lock:
-            if not content:
-                self.free(reference, shared=False)
-                return NO_ENTRY
-            packed = self._packed(content)
-            if reference == NO_ENTRY:
-                return self._arena.store(packed)
-            return self._arena.replace(reference, packed)
+    def pack(self, content: Mapping[str, MetadataValue]) -> bytes:
+        """Return *content*, which is not empty, as the bytes of a private entry."""
+        keys = tuple(content)
+        number = self._numbers.get(keys) or self._new_shape(keys)
+        if number == OWN_KEYS:
+            return OWN_KEYS + marshal.dumps(dict(content))
+        return number + marshal.dumps(tuple(content.values()))
+
+    def store(self, packed: bytes) -> int:
+        """Return the reference of a new private entry."""
+        return self._arena.store(packed)
+
+    def overwrite(self, reference: int, packed: bytes) -> bool:
+        """Replace a private entry where it is, if it fits there; say whether it did."""
+        return self._arena.overwrite(reference, packed)
 
     def share(self, content: Mapping[str, MetadataValue]) -> int:
         """Return the reference of the one entry with this content, counted once more."""
-        with self._lock:
-            return self._shared.acquire(content) if content else NO_ENTRY
+        return self._shared.acquire(content) if content else NO_ENTRY
 
     def free(self, reference: int, *, shared: bool) -> None:
         """Let an entry go; a shared one when nobody has it any more."""
         if reference == NO_ENTRY:
             return
-        with self._lock:
-            if shared:
-                self._shared.release(reference)
-            else:
-                self._arena.free(reference)
+        if shared:
+            self._shared.release(reference)
+        else:
+            self._arena.free(reference)
 
     def entry_bytes(self, reference: int, *, shared: bool) -> int:
         """Return what an entry costs its connection alone: nothing if it is shared."""
@@ -92,18 +98,25 @@ class MetadataTable:
             return 0
         return self._arena.block_bytes(reference)
 
-    def _packed(self, content: Mapping[str, MetadataValue]) -> bytes:
-        keys = tuple(content)
-        number = self._numbers.get(keys)
-        if number is None:
-            if len(self._shapes) > MOST_SHAPES:
-                return OWN_KEYS.to_bytes(SHAPE_BYTES, "little") + marshal.dumps(dict(content))
-            number = self._numbers[keys] = len(self._shapes)
-            self._shapes.append(keys)
-        return number.to_bytes(SHAPE_BYTES, "little") + marshal.dumps(tuple(content.values()))
+    def entries(self) -> tuple[int, int]:
+        """Return how many private and how many shared entries there are."""
+        return self._arena.blocks_in_use(), len(self._shared)
+
+    def _new_shape(self, keys: tuple[str, ...]) -> bytes:
+        """Return the number of a new shape, `OWN_KEYS` if it is not kept."""
+        if sum(map(len, keys)) > MOST_SHAPE_CHARACTERS:
+            return OWN_KEYS
+        made = self._shapes_made + 1
+        if made > MOST_SHAPES:
+            return OWN_KEYS
+        self._shapes_made = made
+        number = made.to_bytes(SHAPE_BYTES, "little")
+        self._shapes[number] = keys
+        self._numbers[keys] = number
+        return number
 
     def _unpacked(self, block: bytes) -> dict[str, MetadataValue]:
-        number = block[0] | block[1] << 8
+        number = block[:SHAPE_BYTES]
         # What follows the values in their block is ignored, which `marshal` promises.
         content = marshal.loads(memoryview(block)[SHAPE_BYTES:])  # noqa: S302 - our own bytes
         if number == OWN_KEYS:
@@ -113,7 +126,12 @@ class MetadataTable:
 
 
 class _SharedEntries:
-    """Entries by content, counted by reference."""
+    """
+    Entries by content, counted by reference.
+
+    A count changes in the same breath as the look-up: no call in between, in which a finaliser
+    could let the entry go.
+    """
 
     __slots__ = ("_contents", "_counts", "_keys", "_references", "_unused")
 
@@ -125,19 +143,24 @@ class _SharedEntries:
         self._references: dict[bytes, int] = {}
         self._unused: list[int] = []
 
+    def __len__(self) -> int:
+        """Return how many entries that differ are kept."""
+        return len(self._references)
+
     def content(self, reference: int) -> Mapping[str, MetadataValue]:
         return self._contents[reference]
 
     def acquire(self, content: Mapping[str, MetadataValue]) -> int:
         # As bytes, because True, 1 and 1.0 are equal and must not be merged.
         key = marshal.dumps(list(content.items()), CANONICAL)
-        reference = self._references.get(key)
-        if reference is None:
-            reference = self._references[key] = self._place()
-            self._contents[reference] = MappingProxyType(dict(content))
-            self._keys[reference] = key
-        self._counts[reference] += 1
-        return reference
+        while True:
+            try:
+                reference = self._references[key]
+                self._counts[reference] += 1
+            except KeyError:
+                self._add(key, MappingProxyType(dict(content)))
+            else:
+                return reference
 
     def release(self, reference: int) -> None:
         self._counts[reference] -= 1
@@ -146,13 +169,26 @@ class _SharedEntries:
             self._contents[reference], self._keys[reference] = NO_METADATA, b""
             self._unused.append(reference)
 
+    def _add(self, key: bytes, content: Mapping[str, MetadataValue]) -> None:
+        """Keep an entry that nobody has yet, unless it is there by now."""
+        reference = self._place()
+        if key in self._references:
+            self._unused.append(reference)
+            return
+        self._contents[reference], self._keys[reference] = content, key
+        self._references[key] = reference
+
     def _place(self) -> int:
-        if self._unused:
-            return self._unused.pop()
-        self._contents.append(NO_METADATA)
-        self._counts.append(0)
-        self._keys.append(b"")
-        return len(self._contents) - 1
+        """Return a number that is nobody's."""
+        while True:
+            try:
+                return self._unused.pop()
+            except IndexError:
+                # A finaliser may be the first to use the new place.
+                self._contents.append(NO_METADATA)
+                self._keys.append(b"")
+                self._counts.append(0)
+                self._unused.append(len(self._counts) - 1)
 
 
 class StateMetadata(MutableMapping[str, MetadataValue]):

@@ -27,6 +27,9 @@ WORDS: Final = 14
 RECORD_BYTES: Final = 4 * WORDS
 DOUBLES: Final = WORDS // 2
 
+TAG_BITS: Final = 12
+"""Fewer than a handle of `memopt_cli.pool` has: key and generation share a word."""
+
 KEY: Final = 0
 CONTROL: Final = 1
 OPENED_AT: Final = 1
@@ -61,7 +64,6 @@ MOST_DOCUMENTS: Final = (1 << 24) - 1
 HOLDS: Final = 0xFFFF_FFFF & ~(PHASE_MASK | PENDING_MASK)
 """Bits of the control word that say that something must be given back on release."""
 
-TAG_BITS: Final = 12
 _BEHIND_KEY: Final = RECORD_BYTES - 4
 
 # A struct writes in half the time of an assignment to a slice.
@@ -71,3 +73,6 @@ to the record's end."""
 
 empty_record = struct.Struct(f"{_BEHIND_KEY}x").pack_into
 """Write zeros from an offset of the memory, which is that of a record's second word."""
+
+end_record = struct.Struct(f"<I{_BEHIND_KEY}x").pack_into
+"""Write a key at an offset of the memory, which is that of a record, and zeros to its end."""

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from threading import RLock
 from typing import TYPE_CHECKING, Final
+
+from memopt_cli.optimizer.forking import Locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import TypeAlias
+
+    Key: TypeAlias = tuple[bytes, bool]
+    """Digest of a payload as it was received, and whether it is to be deflated."""
 
 COMPRESSION_LEVEL: Final = 1
 """Of zlib; higher levels gain little on messages of a few kilobytes."""
@@ -39,7 +44,7 @@ def unpacked(kept: bytes) -> bytes:
     return zlib.decompress(kept) if isinstance(kept, Deflated) else kept
 
 
-class PayloadStore:
+class PayloadStore(Locked):
     """
     Payloads by content, counted by reference: what many connections keep is kept once.
 
@@ -47,41 +52,88 @@ class PayloadStore:
     are not shared. Every method may be called from any thread.
     """
 
-    __slots__ = ("_counts", "_kept", "_lock")
+    __slots__ = ("_by_id", "_entries")
 
     def __init__(self) -> None:
-        # Digest and compression wish -> payload as kept; its id -> that key and the count.
-        self._kept: dict[tuple[bytes, bool], bytes] = {}
-        self._counts: dict[int, tuple[tuple[bytes, bool], int]] = {}
-        self._lock = RLock()
+        super().__init__()
+        self._entries: dict[Key, _Entry] = {}
+        # The same by the id of what is kept, which is all that a state has of it.
+        self._by_id: dict[int, _Entry] = {}
 
     def __len__(self) -> int:
         """Return how many payloads that differ are kept."""
-        return len(self._kept)
+        return len(self._by_id)
+
+    def __contains__(self, kept: bytes) -> bool:
+        """Say whether this very object is kept here."""
+        return id(kept) in self._by_id
+
+    def references(self) -> int:
+        """Return how many references were given out and not released."""
+        with self._lock:
+            return sum(entry.count for entry in list(self._by_id.values()))
 
     def acquire(self, payload: bytes, *, compression: bool) -> bytes:
-        """Return the one copy of *payload*, deflated when it came first if that was wanted."""
+        """Return the one copy of *payload*, deflated if that is wanted and makes it smaller."""
         if len(payload) < SMALLEST_SHARED_BYTES:
             return packed(payload, compression=compression)
         key = hashlib.blake2b(payload, digest_size=DIGEST_BYTES).digest(), compression
-        with self._lock:
-            kept = self._kept.get(key)
-            if kept is None:
-                kept = self._kept[key] = packed(payload, compression=compression)
-                self._counts[id(kept)] = key, 0
-            _, count = self._counts[id(kept)]
-            self._counts[id(kept)] = key, count + 1
-            return kept
+        kept = self._referred_to(key)
+        if kept is None:
+            made = packed(payload, compression=compression)
+            while kept is None:
+                self._add(key, made)
+                kept = self._referred_to(key)
+        return kept
 
     def release(self, payloads: Iterable[bytes]) -> None:
         """Give back one reference to each of *payloads*; the last one frees a payload."""
         with self._lock:
             for kept in payloads:
-                # Short ones were never shared.
-                key, count = self._counts.get(id(kept), (None, 0))
-                if key is None:
+                number = id(kept)
+                try:
+                    # No call from here to the last store: see `Locked`.
+                    entry = self._by_id[number]
+                except KeyError:
+                    # A short one, which was never shared.
                     continue
-                if count == 1:
-                    del self._counts[id(kept)], self._kept[key]
-                else:
-                    self._counts[id(kept)] = key, count - 1
+                entry.count -= 1
+                if not entry.count:
+                    del self._by_id[number], self._entries[entry.key]
+                    if entry.also is not None:
+                        del self._entries[entry.also]
+
+    def _referred_to(self, key: Key) -> bytes | None:
+        """Return a payload that is known, with one more reference."""
+        with self._lock:
+            try:
+                entry = self._entries[key]
+                entry.count += 1
+            except KeyError:
+                return None
+            return entry.kept
+
+    def _add(self, key: Key, made: bytes) -> None:
+        """Keep a payload that nobody refers to yet, unless an equal one is there by now."""
+        # What did not become smaller is the one that was not to be deflated.
+        form = key[0], isinstance(made, Deflated)
+        fresh, number = _Entry(form, made), id(made)
+        with self._lock:
+            try:
+                entry = self._entries[form]
+            except KeyError:
+                entry = self._entries[form] = self._by_id[number] = fresh
+            if key != form:
+                self._entries[key], entry.also = entry, key
+
+
+class _Entry:
+    """A payload that is kept, by which key, by which other one, and for how many."""
+
+    __slots__ = ("also", "count", "kept", "key")
+
+    def __init__(self, key: Key, kept: bytes) -> None:
+        self.key = key
+        self.also: Key | None = None
+        self.kept = kept
+        self.count = 0

@@ -1,4 +1,4 @@
-"""Properties of a `CompactState` that are one number in its record."""
+"""Properties of a connection state that are one number in its record."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from memopt_cli.optimizer.fields import wrong_type
 from memopt_cli.optimizer.records import ELSEWHERE
 
 if TYPE_CHECKING:
-    from memopt_cli.optimizer.state import CompactState
+    from memopt_cli.optimizer.counters import StateCounters
 
 T = TypeVar("T")
 
@@ -16,21 +16,21 @@ T = TypeVar("T")
 class Scalar(Protocol[T]):
     """A property whose type is that of its values."""
 
-    def __get__(self, state: CompactState, owner: type[CompactState]) -> T: ...
-    def __set__(self, state: CompactState, value: T) -> None: ...
+    def __get__(self, state: StateCounters, owner: type[StateCounters]) -> T: ...
+    def __set__(self, state: StateCounters, value: T) -> None: ...
 
 
 def count_property(name: str, word: int, doc: str) -> Scalar[int]:
     """Return the property of an int that is kept in one word, or elsewhere if it is larger."""
 
-    def read(state: CompactState) -> int:
+    def read(state: StateCounters) -> int:
         words, at = state._words, state._at  # noqa: SLF001
         if words[at] != state._key:  # noqa: SLF001
             raise state._stale()  # noqa: SLF001
         value = words[at + word]
         return value if value != ELSEWHERE else state._pool.wide(at, word)  # noqa: SLF001
 
-    def write(state: CompactState, value: int) -> None:
+    def write(state: StateCounters, value: int) -> None:
         words, at = state._words, state._at  # noqa: SLF001
         if words[at] != state._key:  # noqa: SLF001
             raise state._stale()  # noqa: SLF001
@@ -50,19 +50,19 @@ def count_property(name: str, word: int, doc: str) -> Scalar[int]:
 def time_property(name: str, double: int, doc: str) -> Scalar[float]:
     """Return the property of a float."""
 
-    def read(state: CompactState) -> float:
+    def read(state: StateCounters) -> float:
         at = state._at  # noqa: SLF001
         if state._words[at] != state._key:  # noqa: SLF001
             raise state._stale()  # noqa: SLF001
         return state._pool.times[(at >> 1) + double]  # noqa: SLF001
 
-    def write(state: CompactState, value: float) -> None:
+    def write(state: StateCounters, value: float) -> None:
         at = state._at  # noqa: SLF001
         if state._words[at] != state._key:  # noqa: SLF001
             raise state._stale()  # noqa: SLF001
         try:
             state._pool.times[(at >> 1) + double] = value  # noqa: SLF001
-        except (TypeError, OverflowError):
+        except (TypeError, ValueError, OverflowError):
             raise wrong_type(name, "seconds, as a float or an int that fits one", value) from None
 
     return cast("Scalar[float]", property(read, write, doc=doc))

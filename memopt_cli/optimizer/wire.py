@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 NONE, FALSE, TRUE, INT, FLOAT, TEXT = range(6)
 MAX_COUNT_BYTES = 10
+ONE_BYTE = 0x7F
+"""The largest count that takes one byte."""
+
 DOUBLE = struct.Struct("<d")
 
 ENCODING_ERRORS = "surrogatepass"
@@ -27,7 +30,7 @@ ENCODING_ERRORS = "surrogatepass"
 
 def write_count(out: bytearray, count: int) -> None:
     """Append *count*, which is not negative."""
-    while count > 0x7F:  # noqa: PLR2004
+    while count > ONE_BYTE:
         out.append(count & 0x7F | 0x80)
         count >>= 7
     out.append(count)
@@ -48,25 +51,31 @@ def write_bytes(out: bytearray, content: bytes) -> None:
 
 def write_text(out: bytearray, text: str) -> None:
     """Append *text* in UTF-8, lone surrogates included."""
-    write_bytes(out, text.encode("utf-8", ENCODING_ERRORS))
+    content = text.encode("utf-8", ENCODING_ERRORS)
+    length = len(content)
+    if length <= ONE_BYTE:
+        out.append(length)
+    else:
+        write_count(out, length)
+    out += content
 
 
 def write_value(out: bytearray, value: MetadataValue) -> None:
     """Append a tag for the type of *value*, and then its content."""
-    match value:
-        case None:
-            out.append(NONE)
-        case bool():
-            out.append(TRUE if value else FALSE)
-        case int():
-            out.append(INT)
-            write_int(out, value)
-        case float():
-            out.append(FLOAT)
-            out += DOUBLE.pack(value)
-        case str():
-            out.append(TEXT)
-            write_text(out, value)
+    # The common types first: a chain of patterns costs as much as the rest.
+    if type(value) is str:
+        out.append(TEXT)
+        write_text(out, value)
+    elif type(value) is int:
+        out.append(INT)
+        write_int(out, value)
+    elif type(value) is float:
+        out.append(FLOAT)
+        out += DOUBLE.pack(value)
+    elif value is None:
+        out.append(NONE)
+    else:
+        out.append(TRUE if value else FALSE)
 
 
 class Reader:
@@ -80,20 +89,26 @@ class Reader:
 
     def read_byte(self) -> int:
         """Return the next byte."""
-        return self._take(1)[0]
+        at = self._at
+        try:
+            byte = self._content[at]
+        except IndexError:
+            raise self._too_short(1, at) from None
+        self._at = at + 1
+        return byte
 
     def read_count(self) -> int:
         """Return the next count."""
         # Nearly all counts are one byte.
-        first = self._content[self._at : self._at + 1]
-        if first < b"\x80" and first:
-            self._at += 1
-            return first[0]
+        number = self.read_byte()
+        if number <= ONE_BYTE:
+            return number
+        self._at -= 1
         number = 0
         for shift in range(0, 7 * MAX_COUNT_BYTES, 7):
             byte = self.read_byte()
             number |= (byte & 0x7F) << shift
-            if byte <= 0x7F:  # noqa: PLR2004
+            if byte <= ONE_BYTE:
                 return number
         raise CorruptState(f"a count at byte {self._at:,} of the body does not end")
 
@@ -108,7 +123,18 @@ class Reader:
 
     def read_bytes(self) -> bytes:
         """Return the next byte string."""
-        return self._take(self.read_count())
+        content, start = self._content, self._at + 1
+        try:
+            length = content[start - 1]
+        except IndexError:
+            raise self._too_short(1, start - 1) from None
+        if length > ONE_BYTE:
+            length = self.read_count()
+            start = self._at
+        self._at = end = start + length
+        if end > len(content):
+            raise self._too_short(length, start)
+        return content[start:end]
 
     def read_text(self) -> str:
         """Return the next text."""
@@ -122,17 +148,16 @@ class Reader:
     def read_value(self) -> MetadataValue:
         """Return the next value of any type."""
         tag = self.read_byte()
-        match tag:
-            case 0:
-                return None
-            case 1 | 2:
-                return tag == TRUE
-            case 3:
-                return self.read_int()
-            case 4:
-                return self.read_double()
-            case 5:
-                return self.read_text()
+        if tag == TEXT:
+            return self.read_text()
+        if tag == INT:
+            return self.read_int()
+        if tag == FLOAT:
+            return self.read_double()
+        if tag == NONE:
+            return None
+        if tag in {TRUE, FALSE}:
+            return tag == TRUE
         raise CorruptState(f"unknown type {tag} at byte {self._at:,} of the body")
 
     def read_rest(self) -> bytes:
@@ -146,10 +171,14 @@ class Reader:
             raise CorruptState(f"{left:,} bytes are left after the last field")
 
     def _take(self, length: int) -> bytes:
-        start, self._at = self._at, self._at + length
-        if self._at > len(self._content):
-            raise CorruptState(f"a field of {length:,} bytes at byte {start:,} passes the end")
-        return self._content[start : self._at]
+        start = self._at
+        self._at = end = start + length
+        if end > len(self._content):
+            raise self._too_short(length, start)
+        return self._content[start:end]
+
+    def _too_short(self, length: int, start: int) -> CorruptState:
+        return CorruptState(f"a field of {length:,} bytes at byte {start:,} passes the end")
 
 
 MAX_SHARED_KEY_BYTES = 64

@@ -9,7 +9,14 @@ from collections.abc import Mapping
 import pytest
 
 from memopt_cli.errors import StateError
-from memopt_cli.optimizer import CapabilityStats, CapabilityStore
+from memopt_cli.optimizer import (
+    Capabilities,
+    CapabilityStats,
+    CapabilityStore,
+    StatePool,
+    capabilities,
+)
+from tests.optimizer.intruding import interrupted
 
 DOCUMENT = b'{"tools": {"listChanged": true}, "versions": [1, [2, 3]]}'
 
@@ -37,7 +44,7 @@ def test_documents_that_differ_never_mix() -> None:
     assert store.stats().documents == 1001
 
 
-def test_documents_with_equal_hashes_never_mix() -> None:
+def test_documents_with_equal_hashes_never_mix(monkeypatch: pytest.MonkeyPatch) -> None:
     """The content decides, not its hash."""
 
     class Colliding(bytes):
@@ -46,11 +53,25 @@ def test_documents_with_equal_hashes_never_mix() -> None:
 
         __eq__ = bytes.__eq__
 
+    # The store takes a copy of what it is given, as plain bytes: let it be one of these.
+    monkeypatch.setattr(capabilities, "bytes", Colliding, raising=False)
     store = CapabilityStore()
 
-    one, two = store.acquire(Colliding(b"[1]")), store.acquire(Colliding(b"[2]"))
+    one, two = store.acquire(b"[1]"), store.acquire(b"[2]")
 
+    assert (7, 7) == (hash(one.document), hash(two.document))
     assert (one.content, two.content) == ((1,), (2,))
+
+
+def test_a_document_may_be_any_buffer() -> None:
+    """A receive buffer that is used again afterwards changes nothing."""
+    store = CapabilityStore()
+    memory = bytearray(b"[1]")
+    one = store.acquire(memory)
+    memory[:] = b"[2]"
+
+    assert one is store.acquire(memoryview(b"[1]"))
+    assert one is not store.acquire(memory)
 
 
 def test_the_last_release_frees_the_document() -> None:
@@ -119,3 +140,68 @@ def test_what_is_no_json_is_refused(document: bytes) -> None:
 
     assert caught.value.hint
     assert CapabilityStats(0, 0, 0) == store.stats()
+
+
+def test_a_finaliser_may_acquire_and_release() -> None:
+    """Wherever it comes in between, each document is there once and every reference counts."""
+    for acts in ("acquire", "release"):
+        step, reached = 0, True
+        while reached:
+            step += 1
+            store = CapabilityStore()
+            held = [store.acquire(DOCUMENT)] if acts == "release" else []
+
+            def act(store: CapabilityStore = store, held: list[Capabilities] = held) -> None:
+                """Acquire, or release what was acquired."""
+                if held:
+                    store.release(held.pop())
+                else:
+                    held.append(store.acquire(DOCUMENT))
+
+            def intrude(store: CapabilityStore = store) -> None:
+                """Be the first and the last to use the document, twice."""
+                for _ in range(2):
+                    other = store.acquire(DOCUMENT)
+                    assert store.stats().references >= 1
+                    store.release(other)
+
+            reached = interrupted(act, step, intrude)
+            assert (len(held), len(held)) == (store.stats().documents, store.stats().references)
+            for capabilities_held in held:
+                store.release(capabilities_held)
+            assert CapabilityStats(0, 0, 0) == store.stats()
+
+
+def test_a_pool_gives_documents_numbers_and_takes_them_back() -> None:
+    """As few as there are documents at a time, whoever comes and goes."""
+    store = CapabilityStore()
+    pool = StatePool(capabilities=store)
+    handles = pool.acquire_many(100).tolist()
+    for turn in range(5):
+        for number, handle in enumerate(handles):
+            pool[handle].capabilities = store.acquire(f"[{turn}, {number % 10}]".encode())
+        assert [f"[{turn}, {number % 10}]".encode() for number in range(100)] == [
+            getattr(pool[handle].capabilities, "document", None) for handle in handles
+        ]
+
+    assert (10, 10, 100) == (
+        len(pool.documents), store.stats().documents, store.stats().references,
+    )  # fmt: skip
+    assert len(pool.documents._kept) <= 21
+    pool.release_many(handles)
+    assert (0, CapabilityStats(0, 0, 0)) == (len(pool.documents), store.stats())
+    assert [None] * len(pool.documents._kept) == pool.documents._kept
+
+
+def test_documents_of_several_stores_are_kept_apart() -> None:
+    """Equal bytes of two stores are two documents, each given back to its own."""
+    stores = [CapabilityStore() for _ in range(2)]
+    pool = StatePool()
+    handles = pool.acquire_many(2).tolist()
+    for handle, store in zip(handles, stores, strict=True):
+        pool[handle].capabilities = store.acquire(DOCUMENT)
+
+    assert 2 == len(pool.documents)
+    assert pool[handles[0]] == pool[handles[1]]
+    pool.release(handles[0])
+    assert [0, 1] == [store.stats().references for store in stores]

@@ -121,9 +121,7 @@ class Pooled(Generic[T]):
 class Packed:
     """Compact states; a slot keeps the eight bytes of its handle."""
 
-    def __init__(
-        self, *, size: int, max_size: int | None, payloads: PayloadStore | None
-    ) -> None:
+    def __init__(self, *, size: int, max_size: int | None, payloads: PayloadStore | None) -> None:
         """
         Args:
             size: Records made ready beforehand.

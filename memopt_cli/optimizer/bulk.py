@@ -1,0 +1,311 @@
+"""Records that are taken, given back and looked up by the thousand, with numpy."""
+
+from __future__ import annotations
+
+import mmap
+import sys
+from typing import TYPE_CHECKING, Final
+
+from memopt_cli.errors import StaleHandle
+from memopt_cli.optimizer.books import WORD_BYTES, checked_count
+from memopt_cli.optimizer.memory import whole_pages
+from memopt_cli.optimizer.records import CONTROL, HOLDS, METADATA, RECORD_BYTES, WORDS
+from memopt_cli.optimizer.slab import Slab
+from memopt_cli.optimizer.views import handle_array, new_views, repeated
+from memopt_cli.pool.handles import (
+    GENERATION_BITS,
+    GENERATION_MASK,
+    MAX_SLOTS,
+    SLOT_BITS,
+    SLOT_MASK,
+)
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from memopt_cli.optimizer.views import Handles, Views
+
+    Turn: TypeAlias = tuple[int, int, int, int]
+    """What changes with every acquire and release."""
+
+    Counted: TypeAlias = tuple[
+        NDArray[np.uint32], NDArray[np.uint64], NDArray[np.float64], NDArray[np.uint64] | None
+    ]
+    """Received, received bytes, last seen in seconds, and checksums if these change."""
+
+WORN: Final = GENERATION_MASK // 2
+"""A slot that has used half of its generations is not given back: the slots that would begin
+where it ended would be used up soon."""
+
+
+class BulkSlab(Slab):
+    """
+    A slab whose records can be used in batches.
+
+    A finaliser or a signal handler may use the slab in the middle of a batch. So each method
+    works out what to write, looks whether the counters are still those that it had read, and
+    then writes without a call in between, not even of `min` or `max`.
+    """
+
+    __slots__ = ("_views",)
+
+    def __init__(self, *, size: int, limit: int | None, capacity: int | None) -> None:
+        self._views: Views | None = None
+        super().__init__(size=size, limit=limit, capacity=capacity)
+
+    def acquire_many(self, count: int) -> NDArray[np.uint64]:
+        """
+        Return the handles of *count* empty records, or acquire none.
+
+        Raises:
+            PoolExhausted: The limit does not allow as many more.
+            PoolError: The count is not 0 or more.
+        """
+        import numpy as np
+
+        count = checked_count("count", count, 0, high=sys.maxsize)
+        views = self.views()
+        with self._lock:
+            while True:
+                idle, made = self._idle, self._made
+                created, reused = self._created, self._reused
+                again = min(count, idle)
+                new = count - again
+                if len(self) + count > self._limit or made + new > self._capacity:
+                    raise self._exhausted(count)
+                slots, keys = np.empty(count, np.uint32), np.empty(count, np.uint32)
+                slots[:again] = views.stack[idle - again : idle]
+                slots[again:] = np.arange(made, made + new, dtype=np.uint32)
+                keys[:again] = views.keys[slots[:again]] + np.uint32(1)
+                keys[again:] = self._first_key
+                handles = keys.astype(np.uint64) << np.uint64(SLOT_BITS) | slots
+                if (
+                    self._idle == idle
+                    and self._made == made
+                    and self._created == created
+                    and self._reused == reused
+                ):
+                    self._idle = idle - again
+                    self._made = made + new
+                    self._created = created + new
+                    self._reused = reused + again
+                    views.keys[slots] = keys
+                    return handles
+
+    def release_many(self, handles: Handles) -> None:
+        """
+        Empty the records of *handles* and make them available, or none of them.
+
+        Raises:
+            StaleHandle: A handle was released before, or is there twice; nothing has changed.
+            ForeignHandle: This pool never gave one of them out; nothing has changed.
+            ExceptionGroup: Somebody else has released what some records held a share of; all
+                records are released.
+        """
+        given = handle_array(handles)
+        shared: list[object] = []
+        with self._lock:
+            self._release_all(given, shared)
+        failures: list[Exception] = []
+        for one in shared:
+            try:
+                self._give_back(one)
+            except Exception as exc:  # noqa: BLE001 - raised after all are given back
+                failures.append(exc)
+        if failures:
+            raise ExceptionGroup(f"{len(failures):,} of {len(given):,} releases failed", failures)
+
+    def trim(self) -> int:
+        """
+        Return the memory behind the last record in use to the system.
+
+        Records in use stay where they are, so one at the end holds all before it: a pool that
+        has shrunk and is used on fills from its latest released records, not from its front.
+        What was made ready beforehand is returned as well, and the pool's size lowered to what
+        is left.
+
+        Returns:
+            Records that were available and are not any more.
+        """
+        with self._lock:
+            made, kept = self._set_tail_apart()
+            gone = made - kept
+            self.views().keys[kept:made] = 0
+            first, left = whole_pages(self._idle * WORD_BYTES, self._capacity * WORD_BYTES)
+            if left and self._idle * WORD_BYTES <= first:
+                self._stack_memory.madvise(mmap.MADV_DONTNEED, first, left)
+            first, left = whole_pages(kept * RECORD_BYTES, self._capacity * RECORD_BYTES)
+            if self._made != made:
+                # A finaliser has used records behind the tail, which stays set apart.
+                return gone
+            fresh = self._size - made if self._size > made else 0
+            self._made = kept
+            self._retired -= gone
+            self._dropped += gone + fresh
+            self._size = kept if self._size > kept else self._size  # noqa: FURB136
+            if left:
+                self.memory.madvise(mmap.MADV_DONTNEED, first, left)
+            return gone + fresh
+
+    def handles(self) -> NDArray[np.uint64]:
+        """Return the handles of all records in use, by slot."""
+        import numpy as np
+
+        with self._lock:
+            keys = self.views().keys[: self._made].astype(np.uint64)
+        slots = np.flatnonzero(keys & np.uint64(1))
+        return keys[slots] << np.uint64(SLOT_BITS) | slots.astype(np.uint64)
+
+    def slots_of(self, handles: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.uint32]]:
+        """
+        Return slots and keys of *handles*.
+
+        Raises:
+            StaleHandle: One was released.
+            ForeignHandle: This pool never gave one out.
+        """
+        import numpy as np
+
+        slots = (handles & np.uint64(SLOT_MASK)).view(np.intp)
+        # A slot beyond the capacity is looked up as the last one.
+        inside = slots if self._capacity == MAX_SLOTS else np.minimum(slots, self._capacity - 1)
+        keys = self.views().keys[inside]
+        good = handles >> np.uint64(SLOT_BITS) == keys
+        if inside is not slots:
+            good &= slots == inside
+        if not (np.logical_and.reduce(good) and np.bitwise_and.reduce(keys) & 1):
+            good &= (keys & np.uint32(1)).astype(bool)
+            raise self.refusal(int(handles[good.argmin()]))
+        return slots, keys
+
+    def turn(self) -> Turn:
+        """Return what changes with every acquire and release."""
+        return self._idle, self._retired, self._created, self._reused
+
+    def write_counted(self, slots: NDArray[np.intp], counted: Counted, before: Turn) -> bool:
+        """Write what messages changed, if it is still the turn *before*; say whether it is."""
+        idle, retired, created, reused = before
+        counts, times = self.views().counts, self.views().times
+        all_received, all_bytes = counts["received"], counts["received_bytes"]
+        all_checksums, all_seen = counts["checksum"], times["last_seen_s"]
+        received, received_bytes, last_seen_s, checksums = counted
+        if (
+            self._idle == idle
+            and self._retired == retired
+            and self._created == created
+            and self._reused == reused
+        ):
+            all_received[slots] = received
+            all_bytes[slots] = received_bytes
+            all_seen[slots] = last_seen_s
+            if checksums is not None:
+                all_checksums[slots] = checksums
+            return True
+        return False
+
+    def views(self) -> Views:
+        """Return the memory as arrays, which are made when they are first asked for."""
+        if self._views is None:
+            self._views = new_views(self.memory, self._stack_memory)
+        return self._views
+
+    def _release_all(self, handles: NDArray[np.uint64], shared: list[object]) -> None:
+        """Release *handles*, or refuse them all; add to *shared* what others keep of them."""
+        import numpy as np
+
+        views = self.views()
+        slots, ended, holding = self._end_all(handles)
+        try:
+            for slot in holding:
+                at = slot * WORDS
+                kept = self._let_go(at, self.words[at + CONTROL], self.words[at + METADATA])
+                if kept is not None:
+                    shared.append(kept)
+        finally:
+            again = slots[ended <= np.uint32(self._last_key)]
+            views.rows[slots] = np.zeros((), views.rows.dtype)
+            views.keys[slots] = ended
+            self._push(again.astype(np.uint32), retired=len(slots) - len(again))
+
+    def _end_all(
+        self, handles: NDArray[np.uint64]
+    ) -> tuple[NDArray[np.intp], NDArray[np.uint32], list[int]]:
+        """
+        Make *handles* stale, or refuse them all; their slots are not available yet.
+
+        Returns:
+            Their slots, the keys they have now, and the slots whose records refer to something.
+        """
+        import numpy as np
+
+        views = self.views()
+        while True:
+            idle, retired = self._idle, self._retired
+            created, reused = self._created, self._reused
+            slots, keys = self.slots_of(handles)
+            twice = repeated(slots)
+            if len(twice):
+                raise StaleHandle(f"handle {int(handles[twice[0]]):#x} is there twice")
+            held = views.controls[slots] & np.uint32(HOLDS) | views.references[slots]
+            ended, holding = keys + np.uint32(1), slots[held != 0].tolist()
+            if (
+                self._idle == idle
+                and self._retired == retired
+                and self._created == created
+                and self._reused == reused
+            ):
+                views.keys[slots] = ended
+                return slots, ended, holding
+
+    def _push(self, slots: NDArray[np.uint32], *, retired: int) -> None:
+        """Make slots available, the last of them to be used first, and count retired ones."""
+        count = len(slots)
+        while True:
+            idle, surplus = self._idle, self._least_idle - retired
+            free = self.views().stack[idle : idle + count]
+            if self._idle == idle:
+                free[...] = slots
+                self._idle = idle + count
+                self._retired += retired
+                self._least_idle = surplus if surplus > 0 else 0  # noqa: FURB136
+                return
+
+    def _set_tail_apart(self) -> tuple[int, int]:
+        """
+        Take the idle slots behind the last one that has to stay, as if they were retired.
+
+        Returns:
+            How many slots there are, and how many of them have to stay.
+        """
+        import numpy as np
+
+        views = self.views()
+        while True:
+            idle, made, retired = self._idle, self._made, self._retired
+            created, reused = self._created, self._reused
+            keys = views.keys[:made].copy()
+            generations = keys & np.uint32(GENERATION_MASK)
+            stay = ((keys & np.uint32(1) != 0) | (generations > WORN)).nonzero()[0]
+            kept = int(stay[-1]) + 1 if len(stay) else 0
+            # A slot that is used again must begin above every generation it has had.
+            highest = int(generations[kept:].max(initial=0))
+            first_key = max(self._first_key, (self._tag << GENERATION_BITS) + highest + 1)
+            left = views.stack[:idle][views.stack[:idle] < kept]
+            count, gone = len(left), made - kept
+            below, surplus = views.stack[:count], self._least_idle - gone
+            if (
+                self._idle == idle
+                and self._made == made
+                and self._retired == retired
+                and self._created == created
+                and self._reused == reused
+            ):
+                below[...] = left
+                self._idle = count
+                self._retired = retired + gone
+                self._least_idle = surplus if surplus > 0 else 0  # noqa: FURB136
+                self._first_key = first_key
+                return made, kept
