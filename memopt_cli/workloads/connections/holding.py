@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from memopt_cli.optimizer.memory import reserve
+from memopt_cli.optimizer.memory import reserve, whole_pages
 from memopt_cli.optimizer.state_pool import StatePool
 from memopt_cli.pool.connections import ConnectionPool
 from memopt_cli.pool.handles import MAX_SLOTS
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from memopt_cli.optimizer.retention import PayloadStore
     from memopt_cli.optimizer.state import CompactState
     from memopt_cli.pool.stats import PoolStats
+
+HANDLE_BYTES = 8
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -156,6 +159,7 @@ class Packed:
         """Give memory back to the system when more is idle than is kept."""
         if self._max_size is not None and self.states.stats().available > self._max_size:
             self.states.trim()
+            self._handles.trim()
 
     def pool(self) -> dict[str, float | None] | None:
         """Return the pool's counters, where the variant has a pool."""
@@ -171,7 +175,8 @@ class HandleTable:
     """
 
     def __init__(self) -> None:
-        self._handles: memoryview[int] = memoryview(reserve(8 * MAX_SLOTS)).cast("Q")
+        self._memory = reserve(HANDLE_BYTES * MAX_SLOTS)
+        self._handles: memoryview[int] = memoryview(self._memory).cast("Q")
         self._used = 0
 
     def __setitem__(self, slot: int, handle: int) -> None:
@@ -181,6 +186,13 @@ class HandleTable:
 
     def __getitem__(self, slot: int) -> int:
         return self._handles[slot]
+
+    def trim(self) -> None:
+        """Give the memory behind the last slot that has a handle back to the system."""
+        while self._used and not self._handles[self._used - 1]:
+            self._used -= 1
+        first, left = whole_pages(HANDLE_BYTES * self._used, len(self._memory))
+        self._memory.madvise(mmap.MADV_DONTNEED, first, left)
 
     def slots(self) -> list[int]:
         """Return the slots that have a handle, in order."""
