@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis import checks, leak, memory, thresholds
+from memopt_cli.analysis import checks, memory, steady, thresholds
 from memopt_cli.analysis.durations import distribution
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.results import (
@@ -42,8 +42,15 @@ def judge(recording: Recording, scenario: Scenario) -> RunFindings:
     A run that was cut short can show a crossed threshold; it cannot pass.
     """
     firsts = {_cell(v): v for v in reversed(recording.variants)}
+    memory_bytes = recording.environment.get("memory_bytes")
+    limit_bytes = None if memory_bytes is None else float(memory_bytes)
     variants = tuple(
-        variant_findings(variant, first=firsts[_cell(variant)], clock=recording.clock)
+        variant_findings(
+            variant,
+            first=firsts[_cell(variant)],
+            clock=recording.clock,
+            limit_bytes=limit_bytes,
+        )
         for variant in recording.variants
     )
     results = (
@@ -72,7 +79,11 @@ def judge(recording: Recording, scenario: Scenario) -> RunFindings:
 
 
 def variant_findings(
-    recording: VariantRecording, *, first: VariantRecording, clock: str
+    recording: VariantRecording,
+    *,
+    first: VariantRecording,
+    clock: str,
+    limit_bytes: float | None = None,
 ) -> VariantFindings:
     """
     Return the figures of one variant.
@@ -81,6 +92,7 @@ def variant_findings(
         recording: What was recorded of it.
         first: The first variant of the same cell, which the others are compared with.
         clock: The clock of the run, ``virtual`` or ``wall``.
+        limit_bytes: The machine's memory, which a leak would fill.
     """
     samples = recording.samples
     last = samples[-1] if samples else None
@@ -105,7 +117,7 @@ def variant_findings(
         peak_uss_bytes=max((s.uss_bytes for s in samples if s.uss_bytes is not None), default=None),
         peak_rss_bytes=max((s.rss_bytes for s in samples), default=None),
         retained=memory.retained(samples),
-        leak=_leak(recording, clock),
+        leak=_leak(recording, clock, limit_bytes),
         gc_pause=pauses,
         gc_pauses_by_generation=tuple(histogram.count for histogram in by_generation),
         pauses_lost=recording.pauses_lost,
@@ -133,12 +145,13 @@ def _same_work(recording: VariantRecording, first: VariantRecording) -> bool | N
     return (recording.digest, recording.transcript) == (first.digest, first.transcript)
 
 
-def _leak(recording: VariantRecording, clock: str) -> Leak:
-    steady = leak.steady_stage(recording.stages)
-    if steady is None:
+def _leak(recording: VariantRecording, clock: str, limit_bytes: float | None) -> Leak:
+    stage = steady.steady_stage(recording.stages)
+    if stage is None:
         reason = "no stage holds its population: add one with the same population as the one before"
         return Leak(LeakVerdict.INCONCLUSIVE, None, None, None, 0, 0.0, reason)
-    return leak.slope([s for s in recording.samples if s.stage == steady], clock=clock)
+    samples = [sample for sample in recording.samples if sample.stage == stage]
+    return steady.growth(samples, clock=clock, limit_bytes=limit_bytes)
 
 
 def _lateness(recording: VariantRecording) -> float:

@@ -1,147 +1,178 @@
 """
-A first leak slope: a line through block medians of the steady part.
+Whether a memory series grows without end: leak, no leak, or inconclusive.
 
-Blocks rather than samples, because neighbouring samples are not independent and
-a line through them would be far too sure of itself.
+Lines with level shifts are fitted to three quantiles of blocks, from the start and
+from where the series settles, each with three warm-ups dropped: nine fits a view. A
+leak is what shows in nearly all of them, goes on to the end, and does not slow down.
+"No leak" is said only if the whole interval is harmless; all else is inconclusive.
 """
 
 from __future__ import annotations
 
-import itertools
-import statistics
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from memopt_cli.analysis.results import Estimate, How, Leak, LeakVerdict
-from memopt_cli.analysis.statistics import fit_line
-from memopt_cli.units import format_duration, format_size
+from memopt_cli.analysis import leak_blocks, leak_views
+from memopt_cli.analysis.leak_views import FITS_MAY_DISSENT, Doubt
+from memopt_cli.analysis.results import LeakVerdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from memopt_cli.analysis.recording import Sample, StageSpan
+    from memopt_cli.analysis.leak_blocks import Blocks, Floats, Numbers
 
 FEWEST_SAMPLES = 24
 """With fewer, blocks of two or three samples would pose as independent measurements."""
 
-WARM_UP_SHARE = 0.2
-"""The first fifth of the steady part still fills caches and per-connection fields."""
-
-BLOCKS = 10
-PAGE_BYTES = 4096
-SMALLEST_GROWTH_BYTES = 16 * 1024
-"""Growth below four pages is rounding, not a leak."""
-
-STEADY_SHARE = 0.8
-"""The second half of a leak grows as fast as the whole; of what fills up, ever more slowly."""
+ROUNDING_BYTES = 1e-3
+"""Growth over the run that is the arithmetic's, not the series'."""
 
 HARMLESS_SHARE = 0.02
 HARMLESS_BYTES = 256 * 1024
 """Growth over the run below 2 % of the level, or 256 KiB, does not contradict "no leak"."""
 
-SETTLED_OPERATIONS = 20
-"""
-Operations per unit before growth can be called a leak.
 
-Units that have hardly worked still fill their lazy fields, buffers and windows;
-that growth ends, but over a short run it is as straight as a leak's.
-"""
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """How a series grows, per second; the unit is that of the series, usually bytes."""
+
+    verdict: LeakVerdict
+    slope: float | None
+    """`None` with too few samples."""
+
+    low: float | None
+    high: float | None
+    """The 95 % interval; larger growth than `high` is ruled out."""
+
+    detectable: float | None
+    """The smallest slope that would have been called a leak in half of such runs."""
+
+    z: float
+    """The slope in standard errors, by the weakest fit that counts."""
+
+    tolerance: float
+    """Growth over the whole run that does not contradict "no leak"."""
+
+    doubt: Doubt | None
+    """Why it is not a leak; `None` for a leak."""
+
+    settled_s: float
+    """Where the series settles, from its start."""
+
+    cycle_s: float | None
+    """Period of a cycle that was fitted beside the line."""
+
+    over_s: float
+    samples: int
+
+    @property
+    def half_width(self) -> float:
+        """Half of the interval, where there is one."""
+        return (self.high - self.low) / 2 if self.high is not None and self.low is not None else 0.0
 
 
-def steady_stage(stages: Sequence[StageSpan]) -> int | None:
-    """Return the index of the longest stage whose population neither grows nor shrinks."""
-    found: list[tuple[float, int]] = []
-    before: int | None = 0
-    for index, stage in enumerate(stages):
-        if stage.units and stage.units == before:
-            found.append((stage.ends_s - stage.starts_s, -index))
-        before = stage.units
-    return -max(found)[1] if found else None
-
-
-def slope(samples: Sequence[Sample], *, clock: str) -> Leak:
+def detect(
+    t_seconds: Numbers,
+    bytes: Numbers,  # noqa: A002 - the name by which callers know it
+    *,
+    baseline: tuple[Numbers, Numbers] | None = None,
+) -> dict[str, Any]:
     """
-    Return the slope of anonymous memory over the samples of a steady part.
+    Return the verdict on a series as plain values.
 
     Args:
-        samples: Of one stage, in order; at least 24.
-        clock: ``virtual`` marks the slope as simulated time.
+        t_seconds: Times, in any order.
+        bytes: Memory at these times.
+        baseline: Times and memory of a clean run of the same scenario.
     """
-    kept = samples[int(len(samples) * WARM_UP_SHARE) :]
-    if len(samples) < FEWEST_SAMPLES:
-        found = f"{len(samples)} samples in the steady part, a slope needs {FEWEST_SAMPLES}"
-        return _inconclusive(samples, f"{found}: lengthen it or sample more often")
-    how = How.SIMULATED if clock == "virtual" else How.FITTED
-    by_time = _fit(kept, [s.at_s for s in kept], how)
-    if by_time is None:
-        return _inconclusive(samples, "all samples have the same time")
-    by_operation = _fit(kept, [float(s.operations) for s in kept], How.FITTED)
-    over_s = kept[-1].at_s - kept[0].at_s
-    level = statistics.median(s.resident_anonymous_bytes for s in kept)
-    verdict, reason = _verdict(by_time, over_s, level)
-    if verdict is LeakVerdict.LEAK and not _goes_on(kept, by_time, how):
-        verdict = LeakVerdict.INCONCLUSIVE
-        reason = "its growth slows down, as of something that fills up: lengthen the steady stage"
-    per_unit = _operations_per_unit(kept)
-    if verdict is LeakVerdict.LEAK and 0 < per_unit < SETTLED_OPERATIONS:
-        verdict = LeakVerdict.INCONCLUSIVE
-        reason = (
-            f"each unit did only {per_unit:.1f} operations while it was watched: growth may be "
-            f"its first filling; lengthen the steady stage to {SETTLED_OPERATIONS} or more"
-        )
-    half_width = (by_time.high - by_time.low) / 2
-    least = max(half_width, _harmless_bytes(level) / over_s - half_width)
-    return Leak(verdict, by_time, by_operation, least, len(kept), over_s, reason)
+    found = judge(t_seconds, bytes, baseline=baseline)
+    return {
+        "verdict": found.verdict.value,
+        "slope_bytes_per_s": found.slope,
+        "ci_low": found.low,
+        "ci_high": found.high,
+        "detectable_bytes_per_s": found.detectable,
+        "settled_s": found.settled_s,
+        "why": "" if found.doubt is None else found.doubt.value,
+    }
 
 
-def _inconclusive(samples: Sequence[Sample], reason: str) -> Leak:
-    return Leak(LeakVerdict.INCONCLUSIVE, None, None, None, len(samples), 0.0, reason)
+def judge(
+    t_seconds: Numbers,
+    sizes: Numbers,
+    *,
+    baseline: tuple[Numbers, Numbers] | None = None,
+    quantum: float | None = None,
+    tolerance: float | None = None,
+) -> Growth:
+    """
+    Return how a series grows.
+
+    Args:
+        t_seconds: Times, in any order.
+        sizes: The series at these times.
+        baseline: Times and sizes of a clean run of the same scenario. Growth is then
+            what this series grows by more, over the time that both cover: warm-ups
+            and filling caches that both have cancel.
+        quantum: Resolution of the series; found from its values if it is not given.
+        tolerance: Growth over the run that is harmless, if a user has set a limit that
+            is smaller than the default.
+    """
+    times, values = leak_blocks.ordered(t_seconds, sizes)
+    null = None
+    if baseline is not None:
+        times, values, null = _beside(times, values, *leak_blocks.ordered(*baseline))
+    over = float(times[-1]) if len(times) else 0.0
+    if len(times) < FEWEST_SAMPLES or over <= 0:
+        few = LeakVerdict.INCONCLUSIVE
+        return Growth(few, None, None, None, None, 0, 0, Doubt.FEW, 0, None, over, len(times))
+    step = leak_blocks.quantum_of(values) if quantum is None else quantum
+    blocks = leak_blocks.cut(times, values, null)
+    harmless = _harmless(values) if tolerance is None else min(tolerance, _harmless(values))
+    return _judged(blocks, step, harmless, over, len(times))
 
 
-def _operations_per_unit(samples: Sequence[Sample]) -> float:
-    units = statistics.median(sample.units for sample in samples)
-    return (samples[-1].operations - samples[0].operations) / units if units else 0.0
+def _beside(
+    times: Floats, values: Floats, null_times: Floats, null: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Return the series while the clean run lasted, and the clean run at the same times."""
+    import numpy as np
+
+    if not len(null_times):
+        return times[:0], values[:0], null
+    both = times <= null_times[-1]
+    return times[both], values[both], np.interp(times[both], null_times, null)
 
 
-def _goes_on(samples: Sequence[Sample], slope: Estimate, how: How) -> bool:
-    """Return whether the second half grows as the whole does: a window that fills up does not."""
-    half = samples[len(samples) // 2 :]
-    late = _fit(half, [sample.at_s for sample in half], how)
-    return late is not None and late.low > 0 and late.value >= STEADY_SHARE * slope.value
+def _harmless(values: Floats) -> float:
+    import numpy as np
+
+    return max(HARMLESS_BYTES, HARMLESS_SHARE * float(np.median(values)))
 
 
-def _harmless_bytes(level: float) -> float:
-    """Return the growth over the run that does not contradict "no leak" at a level of memory."""
-    return max(HARMLESS_BYTES, HARMLESS_SHARE * level)
-
-
-def _verdict(slope: Estimate, over_s: float, level: float) -> tuple[LeakVerdict, str]:
-    """Return the verdict, and why it is inconclusive."""
-    harmless = slope.high * over_s < _harmless_bytes(level)
-    if slope.low > 0 and slope.value * over_s > SMALLEST_GROWTH_BYTES:
-        if harmless:
-            grown = format_size(slope.value * over_s)
-            reason = f"it grew by only {grown} while it was watched: lengthen the steady stage"
-            return LeakVerdict.INCONCLUSIVE, reason
-        return LeakVerdict.LEAK, ""
-    if harmless:
-        most, over = format_size(max(0.0, slope.high) * 3600), format_duration(over_s)
-        return LeakVerdict.NO_LEAK, f"no more than {most}/h, seen for {over}"
-    return LeakVerdict.INCONCLUSIVE, "the interval is too wide to tell"
-
-
-def _fit(samples: Sequence[Sample], xs: Sequence[float], how: How) -> Estimate | None:
-    """Return bytes per unit of *xs*, by a line through block medians."""
-    size = len(samples) / BLOCKS
-    edges = [round(number * size) for number in range(BLOCKS + 1)]
-    blocks = list(itertools.pairwise(edges))
-    line = fit_line(
-        [statistics.median(xs[low:high]) for low, high in blocks],
-        [
-            statistics.median(s.resident_anonymous_bytes for s in samples[low:high])
-            for low, high in blocks
-        ],
+def _judged(blocks: Blocks, quantum: float, tolerance: float, over: float, samples: int) -> Growth:
+    start = leak_blocks.settled(blocks, quantum)
+    whole = leak_views.view(blocks, 0, quantum)
+    rest = leak_views.view(blocks, start, quantum) if start else whole
+    doubts = {id(view): leak_views.doubt(view, tolerance, over) for view in (rest, whole)}
+    seen = whole if doubts[id(rest)] is not None and doubts[id(whole)] is None else rest
+    low, high = rest.interval
+    doubt = doubts[id(seen)]
+    verdict = LeakVerdict.LEAK
+    if doubt is not None:
+        harmless = high * over < tolerance
+        verdict = LeakVerdict.NO_LEAK if harmless else LeakVerdict.INCONCLUSIVE
+    if verdict is not LeakVerdict.NO_LEAK:
+        low, high = min(low, whole.interval[0]), max(high, whole.interval[1])
+    return Growth(
+        verdict=verdict,
+        slope=rest.slope if abs(rest.slope) * over > ROUNDING_BYTES else 0.0,
+        low=low,
+        high=high,
+        detectable=leak_views.detectable(rest, tolerance, over),
+        z=seen.z(FITS_MAY_DISSENT),
+        tolerance=tolerance,
+        doubt=doubt,
+        settled_s=float(blocks.at[start]) if start else 0.0,
+        cycle_s=blocks.cycle,
+        over_s=over,
+        samples=samples,
     )
-    if line is None:
-        return None
-    width = line.slope_half_width + PAGE_BYTES / (max(xs) - min(xs))
-    return Estimate(line.slope, line.slope - width, line.slope + width, how)

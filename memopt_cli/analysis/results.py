@@ -41,6 +41,15 @@ class LeakVerdict(StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
+class Severity(StrEnum):
+    """How bad a leak is, by its slope."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """
@@ -107,9 +116,22 @@ class Leak:
 
     samples: int
     over_s: float
-    """Scenario time that the slope was fitted over."""
+    """Scenario time that was judged."""
 
     reason: str
+    """What the verdict rests on, or what would make an inconclusive one decided."""
+
+    settled_s: float = 0.0
+    """Where memory settles, from the start of the stage; the slope is that of the rest."""
+
+    longer_s: float | None = None
+    """About how much longer an inconclusive stage should go."""
+
+    severity: Severity | None = None
+    """Of a leak only."""
+
+    full_in_s: float | None = None
+    """When a leak will have filled the machine's memory, from the end of the stage."""
 
 
 @dataclass(frozen=True, slots=True)

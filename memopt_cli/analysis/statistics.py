@@ -86,10 +86,19 @@ def student_quantile(probability: float, degrees: float) -> float:
     return (low + high) / 2
 
 
+def student_tail(t: float, degrees: float) -> float:
+    """
+    Return P(T > t) for t >= 0.
+
+    >>> round(student_tail(3.182, 3), 3)
+    0.025
+    """
+    return 0.5 * _regularised_beta(degrees / (degrees + t * t), degrees / 2, 0.5)
+
+
 def _student_cdf(t: float, degrees: float) -> float:
     """Return P(T <= t) for t >= 0 (Abramowitz and Stegun, 1964, 26.7.1)."""
-    x = degrees / (degrees + t * t)
-    return 1 - 0.5 * _regularised_beta(x, degrees / 2, 0.5)
+    return 1 - student_tail(t, degrees)
 
 
 def _regularised_beta(x: float, a: float, b: float) -> float:

@@ -3,7 +3,8 @@ Thresholds, judged on unrounded figures, with three outcomes.
 
 A pass has to be proven, a crossing does not: a value beyond its limit is
 crossed whatever its interval; a value within the limit whose interval reaches
-beyond it is inconclusive; a figure that was not measured is inconclusive.
+beyond it is inconclusive; a figure that was not measured is inconclusive. Growth
+alone crosses its limit only as a leak, as caches and windows grow too, and then end.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis import durations, leak
-from memopt_cli.analysis.results import Estimate, How, ThresholdResult, Verdict
+from memopt_cli.analysis import durations, steady
+from memopt_cli.analysis.results import Estimate, How, LeakVerdict, ThresholdResult, Verdict
 from memopt_cli.profiler.histogram import merged
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def judge(
     threshold: Threshold, recording: VariantRecording, findings: VariantFindings, *, clock: str
 ) -> ThresholdResult:
     """Return the verdict of one threshold for one variant."""
-    observed, reason = _observe(threshold, recording, findings, clock)
+    part = _part(threshold, recording, findings, clock)
+    observed, reason = _observe(part)
     verdict = Verdict.INCONCLUSIVE
     if observed is not None:
         verdict, reason = _compare(
@@ -69,6 +71,8 @@ def judge(
             threshold.limit.value,
             rounded=threshold.aggregation == "p",
         )
+    if verdict is Verdict.CROSSED and threshold.metric in _OF_LEAKS:
+        verdict, reason = _unless_it_ends(part)
     return ThresholdResult(
         metric=threshold.metric,
         expression=threshold.expression,
@@ -139,20 +143,23 @@ class _Part:
     """Of that stage, and of the window at its end if one is given."""
 
 
-def _observe(
+def _part(
     threshold: Threshold, recording: VariantRecording, findings: VariantFindings, clock: str
-) -> Observed:
+) -> _Part:
     samples: Sequence[Sample] = recording.samples
     stage = None
-    if threshold.stage is not None:
-        names = [span.name for span in recording.stages]
-        if threshold.stage not in names:
-            return None, f"stage {threshold.stage!r} was not reached"
+    names = [span.name for span in recording.stages]
+    if threshold.stage in names:
         stage = names.index(threshold.stage)
         samples = [sample for sample in samples if sample.stage == stage]
     samples = _last(samples, threshold.window_s)
-    part = _Part(threshold, recording, findings, clock, stage, samples)
-    return _OBSERVERS[threshold.metric](part)
+    return _Part(threshold, recording, findings, clock, stage, samples)
+
+
+def _observe(part: _Part) -> Observed:
+    if part.threshold.stage is not None and part.stage is None:
+        return None, f"stage {part.threshold.stage!r} was not reached"
+    return _OBSERVERS[part.threshold.metric](part)
 
 
 def _last(samples: Sequence[Sample], window_s: float | None) -> Sequence[Sample]:
@@ -225,13 +232,32 @@ def _leak_per_operation(part: _Part) -> Observed:
 
 def _leak(part: _Part) -> Leak:
     """Return the growth of the part; of the steady stage where no stage is named."""
-    if part.stage is not None:
-        return leak.slope(part.samples, clock=part.clock)
-    if part.threshold.window_s is None:
-        return part.findings.leak
-    steady = leak.steady_stage(part.recording.stages)
-    samples = [sample for sample in part.recording.samples if sample.stage == steady]
-    return leak.slope(_last(samples, part.threshold.window_s), clock=part.clock)
+    samples = part.samples
+    if part.stage is None:
+        stage = steady.steady_stage(part.recording.stages)
+        if stage is None:
+            return part.findings.leak
+        samples = [sample for sample in part.recording.samples if sample.stage == stage]
+        samples = _last(samples, part.threshold.window_s)
+    harmless = _harmless_bytes_per_s(part.threshold, samples)
+    return steady.growth(samples, clock=part.clock, harmless_bytes_per_s=harmless)
+
+
+def _harmless_bytes_per_s(threshold: Threshold, samples: Sequence[Sample]) -> float | None:
+    """Return the limit that the scenario sets on growth, per second of these samples."""
+    if threshold.metric == "memory_leak_slope":
+        return threshold.limit.value
+    over_s = samples[-1].at_s - samples[0].at_s if samples else 0.0
+    done = samples[-1].operations - samples[0].operations if samples else 0
+    return threshold.limit.value * done / over_s if over_s and done else None
+
+
+def _unless_it_ends(part: _Part) -> tuple[Verdict, str]:
+    """Return whether growth beyond its limit is a leak: what may end crosses nothing."""
+    found = _leak(part)
+    if found.verdict is LeakVerdict.LEAK:
+        return Verdict.CROSSED, ""
+    return Verdict.INCONCLUSIVE, found.reason
 
 
 def _total(part: _Part) -> Observed:
@@ -323,6 +349,8 @@ def _exactly(value: float | None) -> Estimate | None:
 
 
 _IDLE = "it takes two samples with work between them; sample more often"
+
+_OF_LEAKS = frozenset({"memory_leak_slope", "memory_leak_per_operation"})
 
 _OBSERVERS: dict[str, Callable[[_Part], Observed]] = {
     "memory_per_connection": _per_unit,

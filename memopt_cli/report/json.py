@@ -118,6 +118,10 @@ def _leak(leak: Leak) -> dict[str, Any]:
         "slope_bytes_per_operation": _estimate(leak.slope_bytes_per_operation),
         "detectable_bytes_per_hour": None if detectable is None else detectable * 3600,
         "over_s": leak.over_s,
+        "settled_s": leak.settled_s,
+        "longer_s": leak.longer_s,
+        "severity": leak.severity,
+        "full_in_s": leak.full_in_s,
         "remark": leak.reason or None,
         "sites": [],
     }

@@ -48,6 +48,10 @@ _LEAK = _object(
         "slope_bytes_per_operation": _ESTIMATE,
         "detectable_bytes_per_hour": _MAYBE_NUMBER,
         "over_s": _NUMBER,
+        "settled_s": _NUMBER,
+        "longer_s": _MAYBE_NUMBER,
+        "severity": {"enum": ["low", "medium", "high", "critical", None]},
+        "full_in_s": _MAYBE_NUMBER,
         "remark": _MAYBE_TEXT,
         "sites": {"type": "array"},
     }

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from memopt_cli.analysis.recording import Outcome
-from memopt_cli.analysis.results import Estimate, Verdict
+from memopt_cli.analysis.results import Estimate, LeakVerdict, Verdict
 from memopt_cli.units import (
     Dimension,
     format_count,
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from memopt_cli.analysis.comparison import Change
-    from memopt_cli.analysis.results import RunFindings, ThresholdResult
+    from memopt_cli.analysis.results import Leak, RunFindings, ThresholdResult
 
 NOT_MEASURED = "not measured"
 NO_DIFFERENCE = "no difference shown"
@@ -184,3 +184,19 @@ def _ending(run: RunFindings) -> str:
     if run.outcome is Outcome.RUNNING:
         return "The run goes on, or was killed: this is what it had measured."
     return f"The run did not finish: {run.reason.rstrip('.') or run.outcome}."
+
+
+def leak(found: Leak) -> str:
+    """Return a verdict on growth, with the severity of a leak."""
+    verdict = found.verdict.replace("_", " ")
+    return f"{verdict}, {found.severity}" if found.severity else verdict
+
+
+def leak_remark(found: Leak) -> str:
+    """Return what a verdict on growth rests on, and what is to come of a leak."""
+    parts = [found.reason] if found.reason else []
+    if found.settled_s and found.verdict is not LeakVerdict.INCONCLUSIVE:
+        parts.append(f"settled after {format_duration(found.settled_s)}")
+    if found.full_in_s is not None:
+        parts.append(f"fills the machine in {format_duration(found.full_in_s)}")
+    return "; ".join(parts) or "-"

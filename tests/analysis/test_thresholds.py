@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from memopt_cli.analysis.results import Estimate, How, LeakVerdict, MemoryPerUni
 from memopt_cli.scenario.thresholds import METRICS
 from tests.making import (
     BASELINE,
+    KIB,
     MIB,
     MS,
     RAMP_UP,
@@ -23,11 +26,14 @@ from tests.making import (
     plateau,
     sample,
     scenario,
+    steady,
     unmeasured,
     variant,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from memopt_cli.analysis.recording import VariantRecording
     from memopt_cli.analysis.results import ThresholdResult, VariantFindings
     from memopt_cli.scenario.model import Threshold
@@ -363,6 +369,40 @@ def test_a_window_without_a_stage_is_the_end_of_the_steady_one() -> None:
 
     assert (Verdict.INCONCLUSIVE, None) == (result.verdict, result.observed)
     assert result.reason.startswith("3 samples in the steady part")
+
+
+def _steady(sizes: Sequence[float]) -> VariantRecording:
+    """Return a variant whose steady stage has these sizes, with ten operations per unit and s."""
+    return variant(steady(sizes))
+
+
+FILLING = _steady([10 * MIB + 20 * MIB * (1 - math.exp(-second / 40)) for second in range(60)])
+"""A cache that is filling: it grows by some gigabytes per hour, ever more slowly."""
+
+
+@pytest.mark.parametrize(
+    ("metric", "expression"),
+    [("memory_leak_slope", "value<1MB/h"), ("memory_leak_per_operation", "value<1B")],
+)
+def test_growth_that_may_end_crosses_nothing(metric: str, expression: str) -> None:
+    """Beyond its limit, and no leak: inconclusive, with the reason and what would settle it."""
+    result = judged(metric, expression, FILLING)
+
+    assert Verdict.INCONCLUSIVE is result.verdict
+    assert result.observed is not None
+    assert result.observed.value > threshold(metric, expression).limit.value
+    assert result.reason.startswith("its growth slows down, as of something that fills up: run")
+
+
+def test_a_limit_makes_small_growth_matter() -> None:
+    """A noisy stage is cleared by default, and not below a limit that its noise exceeds."""
+    chance = random.Random(1)
+    noisy = _steady([64 * MIB + chance.gauss(0, 20 * KIB) for _ in range(60)])
+
+    assert [Verdict.INCONCLUSIVE, Verdict.PASSED] == [
+        judged("memory_leak_slope", limit, noisy).verdict
+        for limit in ("value<100kB/h", "value<100MB/h")
+    ]
 
 
 @pytest.mark.parametrize(
