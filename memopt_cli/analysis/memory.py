@@ -8,6 +8,7 @@ that was free already, which bends the line at its start.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from memopt_cli.analysis.results import Estimate, How, MemoryPerUnit
@@ -175,27 +176,40 @@ def _mapped_bytes(plateaus: Sequence[Sample]) -> int:
     """
     Return by how much memory grew that the allocators do not count: mapped beside them.
 
-    Heap that was free and is used now was resident or becomes so; that explains no more than
-    its own use.
+    Free heap that grew may explain it, and may as well be address space that was never
+    touched. So the steps from plateau to plateau are looked at too: an arena comes in one of
+    them, mapped units in all.
     """
-    first, last = plateaus[0], plateaus[-1]
-    heap = (first.heap_in_use_bytes, first.heap_free_bytes)
-    grown = (last.heap_in_use_bytes, last.heap_free_bytes)
-    if first.anonymous_bytes is None or last.anonymous_bytes is None:
+    whole = _uncounted_bytes(plateaus[0], plateaus[-1])
+    steps = (_uncounted_bytes(one, other) for one, other in pairwise(plateaus))
+    return max(whole, sum(max(0, step - _RESOLUTION_BYTES[ANONYMOUS]) for step in steps))
+
+
+def _uncounted_bytes(first: Sample, last: Sample) -> int:
+    """Return growth between two plateaus that is neither heap in use nor free heap."""
+    if last.heap_free_bytes is None or first.heap_free_bytes is None:
         return 0
-    if heap[0] is None or heap[1] is None or grown[0] is None or grown[1] is None:
+    return max(
+        0, _outside_bytes(first, last) - max(0, last.heap_free_bytes - first.heap_free_bytes)
+    )
+
+
+def _outside_bytes(first: Sample, last: Sample) -> int:
+    """Return growth between two plateaus that is not heap in use."""
+    if last.anonymous_bytes is None or first.anonymous_bytes is None:
         return 0
-    counted = grown[0] - heap[0] + max(0, grown[1] - heap[1])
-    return max(0, last.anonymous_bytes - first.anonymous_bytes - counted)
+    if last.heap_in_use_bytes is None or first.heap_in_use_bytes is None:
+        return 0
+    grown = last.anonymous_bytes - first.anonymous_bytes
+    return max(0, grown - (last.heap_in_use_bytes - first.heap_in_use_bytes))
 
 
 def _missed_bytes(plateaus: Sequence[Sample], series: str) -> int:
     """Return growth that a series may have missed: beside the heap, or within its free part."""
-    mapped = _mapped_bytes(plateaus)
     if series == HEAP:
-        return mapped
+        return _outside_bytes(plateaus[0], plateaus[-1])
     hidden = _hidden_bytes(plateaus)
-    if mapped <= _RESOLUTION_BYTES[ANONYMOUS] or _outgrows_free_heap(plateaus):
+    if _mapped_bytes(plateaus) <= _RESOLUTION_BYTES[ANONYMOUS] or _outgrows_free_heap(plateaus):
         return hidden
     # Growth beside the heap covers what free heap hid: all that was taken from it may be hidden.
     before, after = plateaus[0].heap_free_bytes, plateaus[-1].heap_free_bytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis.ranking import Ranking, rankings
+from memopt_cli.analysis.ranking import rankings
 from memopt_cli.report import wording
 from memopt_cli.report.drawing import MARKERS, colour, finish, new_figure
 from memopt_cli.units import format_duration, format_size
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from memopt_cli.analysis.comparison import Change
+    from memopt_cli.analysis.ranking import Ranking, Standing
     from memopt_cli.analysis.results import Estimate, RunFindings
 
 _ROW, _MARGIN = 0.4, 1.3
@@ -35,7 +36,7 @@ def ranking(run: RunFindings) -> Figure | None:
         return None
     shown = found[-1]
     numbers = {v.name: n for n, v in enumerate(v for v in run.variants if v.cell == shown.cell)}
-    saves = any(one.idle is not None for one in shown.standings)
+    saves = any(_memory(shown, one) is not None for one in shown.standings)
     changes = [one.longest_pause for one in shown.standings if one.longest_pause is not None]
     pauses = any(change.before.value or change.after.value for change in changes)
     if not saves and not pauses:
@@ -52,21 +53,31 @@ def ranking(run: RunFindings) -> Figure | None:
     return figure
 
 
+def _at_work(shown: Ranking) -> bool:
+    """Return whether loaded memory is what the variants are ranked by."""
+    return all(one.loaded is not None for one in shown.standings)
+
+
+def _memory(shown: Ranking, one: Standing) -> Change | None:
+    return one.loaded if _at_work(shown) else one.idle
+
+
 def _savings(axes: Axes, shown: Ranking, numbers: dict[str, int]) -> None:
     from matplotlib.ticker import MultipleLocator
 
     unit = wording.singular(shown.unit)
     ends = [0.0]
     for row, one in enumerate(shown.standings, 1):
-        if one.idle is None:
+        change = _memory(shown, one)
+        if change is None:
             _note(axes, 0, row, wording.NOT_MEASURED)
             continue
-        saved, differs = one.idle.saved, one.idle.differs
+        saved, differs = change.saved, change.differs
         ends += [saved.low, saved.high]
         own = colour(numbers[one.name])
         axes.barh(row, saved.value, 0.55, color=own if differs else "none", edgecolor=own)
         axes.errorbar(saved.value, row, xerr=_reach(saved), color="black", capsize=3, lw=1)
-        _note(axes, max(saved.high, 0), row, _saved(one.idle))
+        _note(axes, max(saved.high, 0), row, _saved(change))
     _note(axes, 0, 0, "reference")
     axes.axvline(0, color="0.6", lw=0.8)
     room = (max(ends) - min(ends)) * 0.42
@@ -74,7 +85,8 @@ def _savings(axes: Axes, shown: Ranking, numbers: dict[str, int]) -> None:
     axes.xaxis.set_major_locator(MultipleLocator(_step(max(ends) - min(ends))))
     axes.xaxis.set_major_formatter(lambda value, _: format_size(value))
     where = wording.population(shown.cell, shown.units_peak, shown.unit)
-    axes.set(xlabel=f"saved at {where} [bytes per {unit}]")
+    state = "loaded, " if _at_work(shown) else ""
+    axes.set(xlabel=f"saved, {state}at {where} [bytes per {unit}]")
     axes.tick_params(axis="y", length=0)
     finish(axes, _savings_title(shown, unit))
 
@@ -125,18 +137,19 @@ def _reach(found: Estimate) -> list[list[float]]:
     return [[found.value - found.low], [high - found.value]]
 
 
-def _saved(idle: Change) -> str:
-    if not idle.differs:
+def _saved(change: Change) -> str:
+    if not change.differs:
         return wording.NO_DIFFERENCE
-    return f"{format_size(abs(idle.saved.value))}{' more' * idle.rose}"
+    return f"{format_size(abs(change.saved.value))}{' more' * change.rose}"
 
 
 def _savings_title(shown: Ranking, unit: str) -> str:
-    saving = [(s.name, s.idle) for s in shown.standings if s.idle is not None and s.idle.fell]
+    changes = [(one.name, _memory(shown, one)) for one in shown.standings]
+    saving = [(name, change) for name, change in changes if change is not None and change.fell]
     if not saving:
         return f"No variant is shown to save memory per {unit}"
-    name, idle = saving[0]
-    return f"{name} saves {format_size(idle.saved.value)} per {unit}"
+    name, change = saving[0]
+    return f"{name} saves {format_size(change.saved.value)} per {unit}"
 
 
 def _pauses_title(shown: Ranking) -> str:

@@ -223,6 +223,26 @@ def test_pages_that_the_heap_does_not_explain(pages: int, basis: str, reach: int
     assert half == pytest.approx(reach / (last - first), rel=0.01)
 
 
+def test_an_arena_that_was_mapped_meanwhile_hides_nothing() -> None:
+    """Free heap that jumps once, untouched, does not explain what grows at every plateau."""
+    first = COUNTS[0]
+    samples = [
+        plateau(
+            units,
+            FIXED + 64 * units,
+            heap_in_use_bytes=MIB,
+            heap_free_bytes=MIB + (MIB if units > first else 0),
+        )
+        for units in COUNTS
+    ]
+
+    found = memory.per_unit(samples)
+
+    assert found.basis == "anonymous"
+    assert found.per_unit is not None
+    assert found.per_unit.value == pytest.approx(64)
+
+
 def test_mapped_growth_may_cover_what_free_heap_hid() -> None:
     """Where both happen, all that was taken from the free heap widens the interval."""
     samples = [

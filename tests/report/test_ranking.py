@@ -223,7 +223,7 @@ def test_the_picture_states_the_finding() -> None:
         [axes.get_title(loc="left") for axes in one.axes] for one in drawn if one is not None
     ] == [
         [
-            "frugal saves 11.0 KiB per connection",
+            "frugal saves 12.0 KiB per connection",
             "Longest pause: 100 ms in baseline, none in frugal",
         ],
         [
@@ -236,12 +236,15 @@ def test_the_picture_states_the_finding() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({}, ["saved at 1,000 connections [bytes per connection]", "longest GC pause [s]"]),
-        ({"gc_pause": None}, ["saved at 1,000 connections [bytes per connection]"]),
+        (
+            {},
+            ["saved, loaded, at 1,000 connections [bytes per connection]", "longest GC pause [s]"],
+        ),
+        ({"gc_pause": None}, ["saved, loaded, at 1,000 connections [bytes per connection]"]),
         ({"memory": unmeasured().memory}, ["longest GC pause [s]"]),
         (
             {"pauses_lost": 3, "memory": memory(20 * KIB, KIB)},
-            ["saved at 1,000 connections [bytes per connection]", "longest GC pause [s]"],
+            ["saved, loaded, at 1,000 connections [bytes per connection]", "longest GC pause [s]"],
         ),
         ({"memory": unmeasured().memory, "gc_pause": None}, []),
         ({"same_work": False}, []),
@@ -268,4 +271,6 @@ def test_the_last_cell_that_has_a_ranking_is_drawn() -> None:
     )
 
     assert drawn is not None
-    assert drawn.axes[0].get_xlabel() == "saved at 1,000 connections [bytes per connection]"
+    assert (
+        drawn.axes[0].get_xlabel() == "saved, loaded, at 1,000 connections [bytes per connection]"
+    )
