@@ -1,0 +1,107 @@
+"""Follows a suspicion: looks, traces within the time that is allowed, and names the lines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memopt_cli.analysis import attribution
+from memopt_cli.analysis.attribution import MOST_FOLLOWED, Look
+from memopt_cli.analysis.drift import FEWEST_READINGS
+from memopt_cli.profiler.agent import NotTraceable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memopt_cli.analysis.attribution import Growth, Suspect
+    from memopt_cli.engine.clock import Clock
+    from memopt_cli.profiler.agent import AgentReader, Holder, Window
+
+WINDOW_S = 0.5
+TRIED_CHEAPLY = 2 * FEWEST_READINGS
+MOST_LOOKS = 240
+"""Kept: from there on every other one is dropped, so that a long watch stays bounded."""
+
+
+class Attribution:
+    """One process's investigation; `look` it every few seconds, then ask for `suspects`."""
+
+    def __init__(
+        self,
+        agent: AgentReader,
+        *,
+        clock: Clock,
+        operations: Callable[[], float] | None = None,
+        window_s: float = WINDOW_S,
+        duty: float = attribution.DUTY,
+    ) -> None:
+        """
+        Args:
+            agent: Of the process that is suspected.
+            clock: CLOCK_MONOTONIC, as the agent's.
+            operations: What the program has done so far, if somebody counts.
+            window_s: To trace at once.
+            duty: Share of the time that may be traced.
+        """
+        self._agent = agent
+        self._operations = operations
+        self._duty = duty
+        self._clock = clock
+        self._window_s = window_s
+        self._next_window_s = 0.0
+        self._looks: list[Look] = []
+        self._windows: list[Window] = []
+        self._holders: dict[int | str, Holder] = {}
+        self._deep = False
+        self.not_traced = ""
+        """Why allocations cannot be traced in this program; empty if they can."""
+
+    def look(self) -> tuple[Growth, ...]:
+        """Take a census, and a window if something grows and the time for one has come."""
+        before_s, before = self._clock.now(), self._count()
+        census = self._agent.census(deep=self._deep)
+        after_s, after = self._clock.now(), self._count()
+        operations = None
+        if before is not None and after is not None:
+            # The agent answers up to a second late; the count must be that of the census.
+            share = (census.at_s - before_s) / (after_s - before_s)
+            operations = before + share * (after - before)
+        self._looks.append(Look(census, operations))
+        if len(self._looks) > MOST_LOOKS:
+            del self._looks[1:-1:2]
+        growths = attribution.growing(self._looks)
+        containers = [growth for growth in growths if isinstance(growth.of, int)]
+        if not self._deep and not containers and len(self._looks) == TRIED_CHEAPLY:
+            # It may be in what the cheap census does not list: begin afresh with the deep one.
+            self._deep, self._looks = True, []
+        if growths and self._clock.now() >= self._next_window_s and not self.not_traced:
+            self._trace(growths)
+        return growths
+
+    def _count(self) -> float | None:
+        return None if self._operations is None else self._operations()
+
+    def suspects(self) -> tuple[Suspect, ...]:
+        """Return the lines and holders found so far, the worst first."""
+        growths = attribution.growing(self._looks)
+        unknown = [growth.of for growth in growths if growth.of not in self._holders]
+        if unknown:
+            containers, types = _split(unknown)
+            for holder in self._agent.holders(containers=containers, types=types):
+                self._holders[holder.of] = holder
+        return attribution.rank(growths, self._windows, self._holders.values())
+
+    def _trace(self, growths: tuple[Growth, ...]) -> None:
+        containers, types = _split([growth.of for growth in growths])
+        try:
+            window = self._agent.window(self._window_s, containers=containers, types=types)
+        except NotTraceable as exc:
+            self.not_traced = str(exc)
+            return
+        self._windows.append(window)
+        self._next_window_s = self._clock.now() + window.traced_s / self._duty
+
+
+def _split(each: list[int | str]) -> tuple[list[int], list[str]]:
+    containers = [of for of in each if isinstance(of, int)][:MOST_FOLLOWED]
+    types = [of for of in each if isinstance(of, str)][:MOST_FOLLOWED]
+    return containers, types

@@ -1,0 +1,155 @@
+"""
+Counts the objects of a program by type, and its large containers by length.
+
+No object may live longer, or be finalised in another thread, because it was
+counted. So whatever holds many objects is a list that is filled, read and emptied
+by three instructions among which the interpreter (3.11 and later) never switches
+threads: they call nothing of Python's, and only calls and jumps look for a switch.
+The iterators that do the work are therefore made over the list while it is empty.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from collections import (  # type: ignore[attr-defined]
+    OrderedDict,
+    _count_elements,
+    defaultdict,
+    deque,
+)
+from itertools import chain, compress, filterfalse, islice
+
+TYPE_CHECKING = False  # type checkers take the name for typing's, which costs an import
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterable, Iterator
+    from typing import Any
+
+SMALLEST = 64
+"""Entries; each smaller container is left to the count of types."""
+
+MOST_CONTAINERS = 3000
+MOST_TYPES = 1000
+MOST_FOR_DEEP = 300_000
+"""Objects up to which dictionaries that the collector does not track are looked for."""
+
+KINDS = {dict, list, set, deque, OrderedDict, defaultdict}
+_LENGTHS = {dict.__len__, list.__len__, set.__len__, deque.__len__}
+
+
+def every() -> Iterator[object]:
+    """Return all objects the collector tracks, listed at the first step and not before."""
+    return chain.from_iterable(map(gc.get_objects, (None,)))
+
+
+def select(
+    objects: Iterable[Any],
+    wanted: Container[Any],
+    key: Callable[[Any], Any],
+    then: Callable[[list[Any]], Iterable[Any]] = iter,
+) -> list[Any]:
+    """Return *then* of the objects whose key is wanted, holding no other at any switch."""
+    listed: list[Any] = []
+    chosen: list[Any] = []
+    result: list[Any] = []
+    choose = compress(listed, map(wanted.__contains__, map(key, listed)))
+    last = then(chosen)
+    listed += objects
+    chosen += choose
+    del listed[:]
+    result += last
+    del chosen[:]
+    return result
+
+
+def census(*, deep: bool) -> dict[str, Any]:
+    """Return counts by type and lengths by container, with the longest stop in ns."""
+    began = time.perf_counter_ns()
+    counts: dict[type, int] = {}
+    _count_elements(counts, map(type, every()))
+    stops = [time.perf_counter_ns() - began]
+    total = sum(counts.values())
+    kinds = KINDS | {each for each in counts if _is_container(each)}
+    at_ns = time.monotonic_ns()
+    found = select(every(), kinds, type, _long_ones)
+    stops.append(time.monotonic_ns() - at_ns)
+    if deep and total <= MOST_FOR_DEEP:
+        began = time.perf_counter_ns()
+        found += select(untracked(), {dict}, type, _long_ones)
+        stops.append(time.perf_counter_ns() - began)
+    else:
+        found += select(_untracked_globals(), {dict}, type, _long_ones)
+    unique = {ident: (_name(kind), length) for ident, kind, length in found if length >= SMALLEST}
+    largest = sorted(unique.items(), key=lambda item: -item[1][1])
+    by_count = sorted(counts.items(), key=lambda item: -item[1])[:MOST_TYPES]
+    return {
+        "at_ns": at_ns,
+        "objects": total,
+        "types": [(_name(kind), count) for kind, count in by_count if count >= SMALLEST],
+        "containers": [(ident, *rest) for ident, rest in largest[:MOST_CONTAINERS]],
+        "containers_left_out": max(0, len(largest) - MOST_CONTAINERS),
+        "stop_ns": max(stops),
+    }
+
+
+def by_ident(idents: Iterable[int]) -> list[Any]:
+    """Return the containers that have these ids now; an id is never taken for an address."""
+    wanted = set(idents)
+    found = select(chain(every(), _untracked_globals()), wanted, id)
+    missing = wanted.difference(map(id, found))
+    if missing:
+        found += select(untracked(), missing, id)
+    return list({id(each): each for each in found}.values())
+
+
+def named(name: str) -> set[type]:
+    """Return the types of this name that have objects."""
+    counts: dict[type, int] = {}
+    _count_elements(counts, map(type, every()))
+    return {kind for kind in counts if _name(kind) == name}
+
+
+def some_of(name: str, most: int) -> list[Any]:
+    """Return a few objects of a type, the latest survivors last."""
+    latest: deque[Any] = deque(maxlen=most)
+    kinds = named(name)
+    select(every(), kinds, type, lambda chosen: map(latest.append, chosen))
+    return list(latest)
+
+
+def newest(container: Any, most: int) -> list[tuple[Any, ...]]:
+    """Return the members put in last, as (key, value) or alone in a tuple; of a set, any."""
+    if isinstance(container, dict):
+        return list(islice(reversed(container.items()), most))
+    if isinstance(container, (list, deque)):
+        return list(zip(islice(reversed(container), most)))
+    return list(zip(islice(iter(container), most * 50)))
+
+
+def untracked() -> Iterator[Any]:
+    """Return what objects refer to and the collector leaves out, as dictionaries of texts."""
+    return filterfalse(gc.is_tracked, chain.from_iterable(map(gc.get_referents, every())))
+
+
+def _untracked_globals() -> Iterator[Any]:
+    spaces = [vars(each) for each in list(sys.modules.values()) if type(each) is type(sys)]
+    return filterfalse(gc.is_tracked, chain.from_iterable(map(dict.values, spaces)))
+
+
+def _long_ones(chosen: list[Any]) -> Iterator[tuple[int, Any, int]]:
+    """Return id, type and length of the long containers; lengths are the built-in ones."""
+    first, second, third = (
+        compress(chosen, map(SMALLEST.__le__, map(len, chosen))) for _ in range(3)
+    )
+    return zip(map(id, first), map(type, second), map(len, third))  # noqa: B905 - equally long
+
+
+def _is_container(kind: type) -> bool:
+    return issubclass(kind, (dict, list, set, deque)) and kind.__len__ in _LENGTHS
+
+
+def _name(kind: type) -> str:
+    module = getattr(kind, "__module__", "")
+    name = getattr(kind, "__qualname__", kind.__name__)
+    return name if module == "builtins" else "%s.%s" % (module, name)  # noqa: UP031
