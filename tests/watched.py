@@ -102,7 +102,7 @@ class Watched:
         until_s = time.monotonic() + WITHIN_S
         while True:
             found = self.session.agent_of(wanted)
-            if isinstance(found, AgentReader) and found.installed:
+            if isinstance(found, AgentReader):
                 self._opened.callback(found.close)
                 return found
             assert time.monotonic() < until_s, found

@@ -90,7 +90,11 @@ class Session:
             return NotReached(pid, f"its maps cannot be read: {exc.strerror}")
         for line in maps.splitlines():
             if line.endswith(".ring") and str(self.folder) in line:
-                return AgentReader(Path(line[line.index(str(self.folder)) :]))
+                agent = AgentReader(Path(line[line.index(str(self.folder)) :]))
+                if agent.installed:
+                    return agent
+                agent.close()
+                return NotReached(pid, "its agent is about to begin")
         return NotReached(pid, self._why(pid, maps))
 
     def forget(self, pid: int) -> None:

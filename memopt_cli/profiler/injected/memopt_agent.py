@@ -76,7 +76,6 @@ class Ring:
         self.area[:RECORDED_BYTES] = bytes(RECORDED_BYTES)
         self.words = memoryview(self.area).cast("Q")
         self.words[PID], self.words[INSTALLED_NS] = os.getpid(), now
-        self.words[IS_MAGIC] = MAGIC
 
     def leave(self) -> None:
         """
@@ -181,6 +180,7 @@ class Agent:
         self._collects = True
         self._was_free = False
         self.listen()
+        self.ring.words[IS_MAGIC] = MAGIC
 
     def listen(self) -> None:
         """Start the thread; it takes no signal, and is unknown to `threading`."""

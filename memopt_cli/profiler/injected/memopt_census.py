@@ -43,6 +43,12 @@ def every() -> Iterator[object]:
     return chain.from_iterable(map(gc.get_objects, (None,)))
 
 
+_listed: list[Any] = []
+_chosen: list[Any] = []
+_OWN = {id(_listed), id(_chosen)}
+"""Lists of our own, which are long only while they are counted; empty at any switch."""
+
+
 def select(
     objects: Iterable[Any],
     wanted: Container[Any],
@@ -50,8 +56,7 @@ def select(
     then: Callable[[list[Any]], Iterable[Any]] = iter,
 ) -> list[Any]:
     """Return *then* of the objects whose key is wanted, holding no other at any switch."""
-    listed: list[Any] = []
-    chosen: list[Any] = []
+    listed, chosen = _listed, _chosen
     result: list[Any] = []
     choose = compress(listed, map(wanted.__contains__, map(key, listed)))
     last = then(chosen)
@@ -80,7 +85,7 @@ def census(*, deep: bool) -> dict[str, Any]:
         stops.append(time.perf_counter_ns() - began)
     else:
         found += select(_untracked_globals(), {dict}, type, _long_ones)
-    unique = {ident: (_name(kind), length) for ident, kind, length in found if length >= SMALLEST}
+    unique = {ident: (_name(kind), length) for ident, kind, length in found if ident not in _OWN}
     largest = sorted(unique.items(), key=lambda item: -item[1][1])
     by_count = sorted(counts.items(), key=lambda item: -item[1])[:MOST_TYPES]
     return {
