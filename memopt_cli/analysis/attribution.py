@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
     from memopt_cli.profiler.agent import Census, Holder, LineShare, Window
 
-DUTY = 0.01
+DUTY = 0.005
 """
 Share of the time in which a program may be traced.
 
-Traced, it runs 3 to 8 times slower on CPython 3.11: at 1 % that is 1.02 to 1.07
-of its CPU time, and only while a suspicion is followed.
+Traced, it runs 3 to 8 times slower on CPython 3.11: on average that is 1.01 to
+1.035 of its CPU time, and only while a suspicion is followed.
 """
 
 MOST_BLOCKS_PER_OBJECT = 3.5

@@ -1,10 +1,10 @@
 """
 What watching costs a program from the inside, and that windows beside numpy are safe.
 
-CPU time of whole processes in alternating pairs: an asyncio echo and a numpy
-program without and with the agent, then with windows at the allowed duty. Then
-what the import costs, how often an idle program is woken, what the readings cost
-at 100,000 live objects, and runs of many windows beside numpy threads.
+CPU time of whole processes in alternating pairs: an asyncio echo, a numpy program
+and a churn of objects, without and with the agent, and under tracemalloc. What the
+agent costs at start, in memory and to an idle program, what the readings cost, and
+runs of tracing on and off beside numpy threads, in two ways.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from memopt_cli.analysis.attribution import DUTY
 from memopt_cli.profiler.agent import AgentReader
@@ -27,11 +26,8 @@ from memopt_cli.profiler.injection import INJECTED, Session
 from memopt_cli.units import format_duration, format_size
 from tests.benchmarks.pairs import ratio
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 PAIRS = int(os.environ.get("PAIRS", "10"))
-RUNS_BESIDE_NUMPY = 20
+RUNS_BESIDE_NUMPY = int(os.environ.get("RUNS", "20"))
 
 ECHO = """
 import asyncio
@@ -61,65 +57,52 @@ live = {i: [i, {'a': i}] for i in range(100_000)}
 for i in range(ROUNDS):
     live[i % 100_000] = [i, {'a': str(i)}]
 """
+TRACED = "import tracemalloc; tracemalloc.start(1)\n"
 IDLE = "import time; time.sleep(10)"
 THREADS = """
-import threading, time
+import threading, time, sys
 import numpy as np
 end = time.monotonic() + 4
 def work(seed):
-    values = np.random.default_rng(seed).random(20_000)[::2]
+    values = np.random.default_rng(seed).random((200, 200))
+    swapped, single = values.astype('>f8'), values.astype('f4')
     while time.monotonic() < end:
-        np.sort(values); (values + 1).sum(); values.astype('f4'); [object() for _ in range(50)]
+        np.sort(values, axis=0); np.add(swapped, single); np.sort(swapped, axis=0)
+        values.take([1, 2, 3], axis=1); (values @ values).sum(); np.unique(single)
+        np.argsort(values, axis=0); np.median(swapped, axis=0); values.T.copy()
+        swapped.astype('f8')
+def toggle():
+    BEGIN_AND_END
+    while time.monotonic() < end:
+        begin(); time.sleep(0.001); stop(); time.sleep(0.0005)
 threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+threads.append(threading.Thread(target=toggle))
 for each in threads: each.start()
 for each in threads: each.join()
 """
+TOGGLES = {
+    "as the standard library does": "from tracemalloc import start as begin, stop",
+    "as a window does": "tracing = sys.modules['memopt_agent']._loaded('memopt_tracing')\n"
+    "    begin, stop = tracing.begin, tracing.end",
+}
 ENDS = "\nprint(open('/proc/self/smaps_rollup').read())"
 
 
-def cpu_s(script: str, *, watched: bool, act: Callable[[AgentReader], None] | None = None) -> float:
-    """Return the CPU seconds of one process; *act* is done again and again while it runs."""
+def cpu_s(script: str, *, watched: bool) -> float:
+    """Return the CPU seconds of one process."""
     with Session() as session:
         environment = session.environment(os.environ) if watched else dict(os.environ)
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         process = subprocess.Popen(
-            [sys.executable, "-c", script], env=environment, stdout=subprocess.DEVNULL
+            [sys.executable, "-c", script],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
-        if act is not None:
-            _act_until_the_end(session, process, act)
         if process.wait():
             raise RuntimeError(f"the program ended with {process.returncode}")
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-def _act_until_the_end(
-    session: Session, process: subprocess.Popen[bytes], act: Callable[[AgentReader], None]
-) -> None:
-    agent = None
-    while process.poll() is None and agent is None:
-        found = session.agent_of(process.pid)
-        agent = found if isinstance(found, AgentReader) else None
-    if agent is None:
-        return
-    with closing(agent):
-        while process.poll() is None:
-            try:
-                act(agent)
-            except Exception as exc:
-                if process.poll() is None and "gone" not in str(exc):
-                    raise
-
-
-def windows_at_duty(agent: AgentReader) -> None:
-    """Trace a window, then wait as long as the duty demands, and count objects meanwhile."""
-    window = agent.window(0.05, types=["list"])
-    time.sleep(window.traced_s / DUTY)
-
-
-def many_windows(agent: AgentReader) -> None:
-    """Trace one short window after the other."""
-    agent.window(0.02)
 
 
 def anonymous_bytes(*, watched: bool) -> int:
@@ -141,20 +124,22 @@ def start_s(*, watched: bool) -> float:
 
 
 def overhead() -> None:
-    """Print CPU ratios without and with attribution."""
+    """Print CPU ratios with the agent, and of tracing, of which the duty allows a share."""
     programs = {
-        "asyncio echo": ECHO.replace("ROUNDS", "60_000"),
-        "numpy": NUMPY.replace("ROUNDS", "12_000"),
-        "100,000 live objects, churn": CHURN.replace("ROUNDS", "12_000_000"),
+        "asyncio echo": ECHO.replace("ROUNDS", "15_000"),
+        "numpy": NUMPY.replace("ROUNDS", "3_000"),
+        "100,000 live objects, churn": CHURN.replace("ROUNDS", "2_000_000"),
     }
     for name, script in programs.items():
-        for what, act in (("agent", None), (f"windows at {DUTY:.0%}", windows_at_duty)):
-            found = ratio(
-                lambda script=script, act=act: cpu_s(script, watched=True, act=act),  # type: ignore[misc]
-                lambda script=script: cpu_s(script, watched=False),  # type: ignore[misc]
-                pairs=PAIRS,
-            )
-            print(f"{name}, {what}: CPU {found}", flush=True)
+        alone = partial(cpu_s, script, watched=False)
+        print(
+            f"{name}, agent: CPU {ratio(partial(cpu_s, script, watched=True), alone, pairs=PAIRS)}"
+        )
+        traced = ratio(
+            partial(cpu_s, TRACED + script, watched=False), alone, pairs=max(3, PAIRS // 4)
+        )
+        share = 1 + DUTY * (traced.value - 1)
+        print(f"{name}, traced: CPU {traced}; at {DUTY:.1%} of the time {share:.3f}", flush=True)
 
 
 def install() -> None:
@@ -219,11 +204,20 @@ def readings() -> None:
 
 
 def beside_numpy() -> None:
-    """Print how many programs with numpy threads survive windows without a pause."""
-    for number in range(RUNS_BESIDE_NUMPY):
-        cpu_s(THREADS, watched=True, act=many_windows)
-        print(f"\rbeside numpy threads: {number + 1} of {RUNS_BESIDE_NUMPY} survived", end="")
-    print(flush=True)
+    """Print how many programs with numpy threads survive tracing that goes on and off."""
+    with Session() as session:
+        for name, toggle in TOGGLES.items():
+            command = [sys.executable, "-c", THREADS.replace("BEGIN_AND_END", toggle)]
+            ends = [
+                subprocess.run(
+                    command,
+                    env=session.environment(os.environ),
+                    check=False,
+                    stderr=subprocess.DEVNULL,
+                ).returncode
+                for _ in range(RUNS_BESIDE_NUMPY)
+            ]
+            print(f"beside numpy, {name}: {ends.count(0)} of {len(ends)} survived", flush=True)
 
 
 def main() -> None:
