@@ -146,13 +146,16 @@ def _growth(
     of: int | str, name: str, looks: Sequence[Look], entries: Sequence[int]
 ) -> Growth | None:
     seconds = [look.census.at_s for look in looks]
-    if not climbs(seconds, entries):
+    counted = [look.operations for look in looks if look.operations is not None]
+    if len(counted) != len(looks):
+        counted = []
+    # By operations a leak is straight even where the load comes in bursts.
+    if not climbs(seconds, entries) and not climbs(counted, entries[: len(counted)]):
         return None
     per_second = drift(seconds, entries)
     if per_second is None:
         return None
-    counted = [look.operations for look in looks if look.operations is not None]
-    per_operation = drift(counted, entries) if len(counted) == len(looks) else None
+    per_operation = drift(counted, entries) if counted else None
     per_hour = _times(per_second, SECONDS_PER_HOUR)
     return Growth(of, name, entries[-1], per_hour, per_operation)
 

@@ -38,24 +38,31 @@ class GrowthOrigin:
     resident_bytes_per_s: Estimate | None
 
 
-def origin(heaps: Sequence[InsideHeap], resident_bytes: Sequence[int]) -> GrowthOrigin:
+def origin(
+    heaps: Sequence[InsideHeap],
+    resident_bytes: Sequence[int],
+    operations: Sequence[float] | None = None,
+) -> GrowthOrigin:
     """
     Return where growth comes from.
 
     Args:
         heaps: Readings of the inside, in order.
         resident_bytes: Anonymous resident memory at each of them.
+        operations: Done by then, if somebody counts: against them a leak is straight
+            even where the load comes in bursts. The drifts are per second all the same.
     """
     seconds = [heap.at_s for heap in heaps]
     blocks = [heap.blocks for heap in heaps]
     told = [heap.malloc_in_use_bytes for heap in heaps if heap.malloc_in_use_bytes is not None]
     malloc = told if len(told) == len(heaps) else []
+    progress = seconds if operations is None else operations
     found = Origin.NONE_SHOWN
-    if climbs(seconds, blocks):
+    if climbs(progress, blocks):
         found = Origin.PYTHON
-    elif malloc and climbs(seconds, malloc):
+    elif malloc and climbs(progress, malloc):
         found = Origin.NATIVE
-    elif malloc and climbs(seconds, resident_bytes):
+    elif malloc and climbs(progress, resident_bytes):
         found = Origin.FRAGMENTATION
     return GrowthOrigin(
         origin=found,

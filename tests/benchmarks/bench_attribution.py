@@ -73,10 +73,10 @@ def work(seed):
         swapped.astype('f8')
 def toggle():
     BEGIN_AND_END
-    while time.monotonic() < end:
+    while True:
         begin(); time.sleep(0.001); stop(); time.sleep(0.0005)
+threading.Thread(target=toggle, daemon=True).start()
 threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
-threads.append(threading.Thread(target=toggle))
 for each in threads: each.start()
 for each in threads: each.join()
 """
@@ -204,7 +204,7 @@ def readings() -> None:
 
 
 def beside_numpy() -> None:
-    """Print how many programs with numpy threads survive tracing that goes on and off."""
+    """Print how many programs with numpy threads survive tracing on and off, up to their end."""
     with Session() as session:
         for name, toggle in TOGGLES.items():
             command = [sys.executable, "-c", THREADS.replace("BEGIN_AND_END", toggle)]

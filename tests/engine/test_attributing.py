@@ -45,7 +45,7 @@ while True:
 RECORD_BYTES = 712
 
 
-def suspects(watched: Watched, *, looks: int, apart: int = 20_000) -> tuple[Suspect, ...]:
+def suspects(watched: Watched, *, looks: int, apart: int = 60_000) -> tuple[Suspect, ...]:
     """Look at a program, so many operations apart, and return the suspects."""
     attribution = Attribution(
         watched.agent(),
@@ -157,17 +157,18 @@ def test_a_native_leak_names_no_line(tmp_path: Path) -> None:
         watched.said()
         agent = watched.agent()
         watched.go()
-        heaps, resident = [], []
+        heaps, resident, operations = [], [], []
         with ProcessReader(watched.process.pid) as reader:
             # Until each connection was replaced, Python's own blocks grow too.
             watched.until(500_000)
             for _ in range(20):
                 watched.until(watched.operations + 20_000)
                 heaps.append(agent.heap())
+                operations.append(float(watched.operations))
                 resident.append(reader.residency().anonymous_bytes)
         found = suspects(watched, looks=FEWEST_READINGS + 2)
 
-    assert Origin.NATIVE == origin(heaps, resident).origin
+    assert Origin.NATIVE == origin(heaps, resident, operations).origin
     assert () == found
 
 
