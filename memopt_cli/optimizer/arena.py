@@ -63,7 +63,11 @@ class Arena:
             return (LARGE + 1) << INDEX_BITS | self._store_large(content)
         blocks = self._classes[number]
         if blocks is None:
-            blocks = self._classes[number] = _BlockClass((number + 1) * GRAIN_BYTES)
+            fresh = _BlockClass((number + 1) * GRAIN_BYTES)
+            # A finaliser may have been the first.
+            blocks = self._classes[number]
+            if blocks is None:
+                blocks = self._classes[number] = fresh
         return (number + 1) << INDEX_BITS | blocks.store(content)
 
     def load(self, reference: int) -> bytes:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-    from memopt_cli.optimizer.bulk import Counted, Turn
+    from memopt_cli.optimizer.columns import Counted, Turn
     from memopt_cli.optimizer.elsewhere import StateSlab
     from memopt_cli.optimizer.state_pool import StatePool
 

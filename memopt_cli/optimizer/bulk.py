@@ -1,4 +1,4 @@
-"""Records that are taken, given back and looked up by the thousand, with numpy."""
+"""Records that are taken and given back by the thousand, with numpy."""
 
 from __future__ import annotations
 
@@ -8,40 +8,24 @@ from typing import TYPE_CHECKING, Final
 
 from memopt_cli.errors import StaleHandle
 from memopt_cli.optimizer.books import WORD_BYTES, checked_count
+from memopt_cli.optimizer.columns import ColumnSlab
 from memopt_cli.optimizer.memory import whole_pages
 from memopt_cli.optimizer.records import CONTROL, HOLDS, METADATA, RECORD_BYTES, WORDS
-from memopt_cli.optimizer.slab import Slab
-from memopt_cli.optimizer.views import handle_array, new_views, repeated
-from memopt_cli.pool.handles import (
-    GENERATION_BITS,
-    GENERATION_MASK,
-    MAX_SLOTS,
-    SLOT_BITS,
-    SLOT_MASK,
-)
+from memopt_cli.optimizer.views import handle_array, repeated
+from memopt_cli.pool.handles import GENERATION_BITS, GENERATION_MASK, SLOT_BITS
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
-
     import numpy as np
     from numpy.typing import NDArray
 
-    from memopt_cli.optimizer.views import Handles, Views
-
-    Turn: TypeAlias = tuple[int, int, int, int]
-    """What changes with every acquire and release."""
-
-    Counted: TypeAlias = tuple[
-        NDArray[np.uint32], NDArray[np.uint64], NDArray[np.float64], NDArray[np.uint64] | None
-    ]
-    """Received, received bytes, last seen in seconds, and checksums if these change."""
+    from memopt_cli.optimizer.views import Handles
 
 WORN: Final = GENERATION_MASK // 2
 """A slot that has used half of its generations is not given back: the slots that would begin
 where it ended would be used up soon."""
 
 
-class BulkSlab(Slab):
+class BulkSlab(ColumnSlab):
     """
     A slab whose records can be used in batches.
 
@@ -50,11 +34,7 @@ class BulkSlab(Slab):
     then writes without a call in between, not even of `min` or `max`.
     """
 
-    __slots__ = ("_views",)
-
-    def __init__(self, *, size: int, limit: int | None, capacity: int | None) -> None:
-        self._views: Views | None = None
-        super().__init__(size=size, limit=limit, capacity=capacity)
+    __slots__ = ()
 
     def acquire_many(self, count: int) -> NDArray[np.uint64]:
         """
@@ -130,17 +110,20 @@ class BulkSlab(Slab):
         Returns:
             Records that were available and are not any more.
         """
+        import numpy as np
+
         with self._lock:
             made, kept = self._set_tail_apart()
             gone = made - kept
-            self.views().keys[kept:made] = 0
             first, left = whole_pages(self._idle * WORD_BYTES, self._capacity * WORD_BYTES)
             if left and self._idle * WORD_BYTES <= first:
                 self._stack_memory.madvise(mmap.MADV_DONTNEED, first, left)
             first, left = whole_pages(kept * RECORD_BYTES, self._capacity * RECORD_BYTES)
+            again = np.arange(kept, made, dtype=np.uint32)
             if self._made != made:
-                # A finaliser has used records behind the tail, which stays set apart.
-                return gone
+                # A finaliser has used records behind these.
+                self._push(again, retired=-gone)
+                return 0
             fresh = self._size - made if self._size > made else 0
             self._made = kept
             self._retired -= gone
@@ -149,68 +132,6 @@ class BulkSlab(Slab):
             if left:
                 self.memory.madvise(mmap.MADV_DONTNEED, first, left)
             return gone + fresh
-
-    def handles(self) -> NDArray[np.uint64]:
-        """Return the handles of all records in use, by slot."""
-        import numpy as np
-
-        with self._lock:
-            keys = self.views().keys[: self._made].astype(np.uint64)
-        slots = np.flatnonzero(keys & np.uint64(1))
-        return keys[slots] << np.uint64(SLOT_BITS) | slots.astype(np.uint64)
-
-    def slots_of(self, handles: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.uint32]]:
-        """
-        Return slots and keys of *handles*.
-
-        Raises:
-            StaleHandle: One was released.
-            ForeignHandle: This pool never gave one out.
-        """
-        import numpy as np
-
-        slots = (handles & np.uint64(SLOT_MASK)).view(np.intp)
-        # A slot beyond the capacity is looked up as the last one.
-        inside = slots if self._capacity == MAX_SLOTS else np.minimum(slots, self._capacity - 1)
-        keys = self.views().keys[inside]
-        good = handles >> np.uint64(SLOT_BITS) == keys
-        if inside is not slots:
-            good &= slots == inside
-        if not (np.logical_and.reduce(good) and np.bitwise_and.reduce(keys) & 1):
-            good &= (keys & np.uint32(1)).astype(bool)
-            raise self.refusal(int(handles[good.argmin()]))
-        return slots, keys
-
-    def turn(self) -> Turn:
-        """Return what changes with every acquire and release."""
-        return self._idle, self._retired, self._created, self._reused
-
-    def write_counted(self, slots: NDArray[np.intp], counted: Counted, before: Turn) -> bool:
-        """Write what messages changed, if it is still the turn *before*; say whether it is."""
-        idle, retired, created, reused = before
-        counts, times = self.views().counts, self.views().times
-        all_received, all_bytes = counts["received"], counts["received_bytes"]
-        all_checksums, all_seen = counts["checksum"], times["last_seen_s"]
-        received, received_bytes, last_seen_s, checksums = counted
-        if (
-            self._idle == idle
-            and self._retired == retired
-            and self._created == created
-            and self._reused == reused
-        ):
-            all_received[slots] = received
-            all_bytes[slots] = received_bytes
-            all_seen[slots] = last_seen_s
-            if checksums is not None:
-                all_checksums[slots] = checksums
-            return True
-        return False
-
-    def views(self) -> Views:
-        """Return the memory as arrays, which are made when they are first asked for."""
-        if self._views is None:
-            self._views = new_views(self.memory, self._stack_memory)
-        return self._views
 
     def _release_all(self, handles: NDArray[np.uint64], shared: list[object]) -> None:
         """Release *handles*, or refuse them all; add to *shared* what others keep of them."""
@@ -275,7 +196,7 @@ class BulkSlab(Slab):
 
     def _set_tail_apart(self) -> tuple[int, int]:
         """
-        Take the idle slots behind the last one that has to stay, as if they were retired.
+        Take the idle slots behind the last one that is not idle, as if they were retired.
 
         Returns:
             How many slots there are, and how many of them have to stay.
@@ -286,12 +207,13 @@ class BulkSlab(Slab):
         while True:
             idle, made, retired = self._idle, self._made, self._retired
             created, reused = self._created, self._reused
-            keys = views.keys[:made].copy()
-            generations = keys & np.uint32(GENERATION_MASK)
-            stay = ((keys & np.uint32(1) != 0) | (generations > WORN)).nonzero()[0]
-            kept = int(stay[-1]) + 1 if len(stay) else 0
-            # A slot that is used again must begin above every generation it has had.
+            generations = views.keys[:made] & np.uint32(GENERATION_MASK)
+            stays = generations > WORN
+            # Those that are not on the stack are in use, retired, or on the way to or from it.
+            stays |= np.bincount(views.stack[:idle], minlength=made) == 0
+            kept = int(stays.nonzero()[0][-1]) + 1 if stays.any() else 0
             highest = int(generations[kept:].max(initial=0))
+            # Whoever has one of these slots next begins above all who had any of them.
             first_key = max(self._first_key, (self._tag << GENERATION_BITS) + highest + 1)
             left = views.stack[:idle][views.stack[:idle] < kept]
             count, gone = len(left), made - kept

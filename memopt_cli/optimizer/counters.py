@@ -108,5 +108,8 @@ class StateCounters:
             raise self._stale()
         return self._at
 
+    def _control(self) -> int:
+        return self._words[self._checked() + CONTROL]
+
     def _stale(self) -> PoolError:
         return self._pool.refusal(self._pool.handle_at(self._at, self._key))

@@ -5,31 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from memopt_cli.errors import StateError
-from memopt_cli.optimizer.counters import StateCounters
 from memopt_cli.optimizer.fields import (
     FIELDS,
     MetadataValue,
-    RequestId,
     check_field,
     check_integer,
     check_payload,
-    check_request_id,
-    pending_already,
     unknown_field,
 )
 from memopt_cli.optimizer.metadata import StateMetadata
+from memopt_cli.optimizer.pending import StatePending
 from memopt_cli.optimizer.records import (
     CONTROL,
     COUNT_ELSEWHERE,
     DOCUMENT_SHIFT,
-    ELSEWHERE,
-    INLINE_PENDING,
     METADATA,
     METADATA_SHARED,
-    PENDING,
     PENDING_ELSEWHERE,
-    PENDING_MASK,
-    PENDING_SHIFT,
     RECORD_BYTES,
     RETAINS,
 )
@@ -44,7 +36,7 @@ if TYPE_CHECKING:
 NUMBERS = ("number", "opened_at_s", "last_seen_s", "received", "received_bytes", "checksum")
 
 
-class CompactState(StateCounters):
+class CompactState(StatePending):
     """
     One connection of a `StatePool`, made by ``pool[handle]``; it holds nothing itself.
 
@@ -103,21 +95,6 @@ class CompactState(StateCounters):
         self._pool.share_metadata(self._checked(), checked)
 
     @property
-    def pending(self) -> tuple[RequestId, ...]:
-        """Ids of requests that were not answered, oldest first."""
-        at, words = self._checked(), self._words
-        control = words[at + CONTROL]
-        if control & PENDING_ELSEWHERE:
-            return self._pool.pending_at(at)
-        count = (control & PENDING_MASK) >> PENDING_SHIFT
-        return tuple(words[at + PENDING : at + PENDING + count])
-
-    @pending.setter
-    def pending(self, ids: Iterable[RequestId]) -> None:
-        checked = check_field("pending", ids)
-        self._write_pending(cast("tuple[RequestId, ...]", checked))
-
-    @property
     def has_metadata(self) -> bool:
         """Whether anything is stored, without unpacking it."""
         return self._words[self._checked() + METADATA] != 0
@@ -173,46 +150,6 @@ class CompactState(StateCounters):
             StateError: Somebody else has released the capabilities; the state is empty.
         """
         self._pool.clear(self._checked())
-
-    def add_pending(self, request_id: RequestId) -> None:
-        """
-        Note a request that waits for its answer.
-
-        Raises:
-            WrongFieldType: The id is neither an int nor a str.
-            StateError: The id is pending already.
-        """
-        words, at = self._words, self._checked()
-        control = words[at + CONTROL]
-        # The usual case, without a tuple: another small number, and room in the record.
-        if type(request_id) is int and 0 <= request_id <= ELSEWHERE:
-            end = at + PENDING + ((control & PENDING_MASK) >> PENDING_SHIFT)
-            if end < at + METADATA and not control & PENDING_ELSEWHERE:
-                if request_id in words[at + PENDING : end]:
-                    raise pending_already(request_id)
-                words[end] = request_id
-                words[at + CONTROL] = control + (1 << PENDING_SHIFT)
-                return
-        check_request_id("pending", request_id)
-        pending = self.pending
-        if request_id in pending:
-            raise pending_already(request_id)
-        self._write_pending((*pending, request_id))
-
-    def complete(self, request_id: RequestId) -> None:
-        """
-        Forget a request that was answered.
-
-        Raises:
-            WrongFieldType: The id is neither an int nor a str.
-            StateError: No such request is pending.
-        """
-        check_request_id("pending", request_id)
-        pending = self.pending
-        if request_id not in pending:
-            raise StateError(f"request {request_id!r} is not pending")
-        at = pending.index(request_id)
-        self._write_pending(pending[:at] + pending[at + 1 :])
 
     def retain(
         self, payload: bytes | bytearray | memoryview, *, window: int, compression: bool = False
@@ -273,24 +210,6 @@ class CompactState(StateCounters):
     def write_metadata(self, content: Mapping[str, MetadataValue]) -> None:
         """Replace all metadata by *content*, which is not checked."""
         self._pool.write_metadata(self._checked(), content)
-
-    def _write_pending(self, ids: tuple[RequestId, ...]) -> None:
-        words, at, before = self._words, self._at, self._control()
-        control = before & ~(PENDING_MASK | PENDING_ELSEWHERE)
-        if len(ids) <= INLINE_PENDING and all(
-            type(one) is int and 0 <= one <= ELSEWHERE for one in ids
-        ):
-            for place, one in enumerate(ids, at + PENDING):
-                words[place] = one  # type: ignore[assignment] # an int, as checked above
-            words[at + CONTROL] = control | len(ids) << PENDING_SHIFT
-            if before & PENDING_ELSEWHERE:
-                self._pool.forget_pending(at)
-        else:
-            self._pool.set_pending(at, ids)
-            words[at + CONTROL] = control | PENDING_ELSEWHERE
-
-    def _control(self) -> int:
-        return self._words[self._checked() + CONTROL]
 
     def _kept(self) -> tuple[bytes, ...]:
         return self._pool.retained_at(self._checked())

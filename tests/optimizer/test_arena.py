@@ -17,6 +17,7 @@ from memopt_cli.optimizer.arena import (
     NO_BLOCK,
     Arena,
 )
+from tests.optimizer.intruding import interrupted
 
 LENGTHS = st.integers(1, LARGEST_BLOCK_BYTES + 40) | st.sampled_from([1, 16, 17, 512, 513, 10**5])
 
@@ -128,3 +129,50 @@ def test_no_address_space_leaves_an_arena_in_order(monkeypatch: pytest.MonkeyPat
 
     assert 0 == blocks.blocks_in_use()
     assert b"y" == blocks.load(blocks.store(b"y"))[:1]
+
+
+@pytest.mark.parametrize("length", [20, 600])
+@pytest.mark.parametrize("act", ["store", "free"])
+def test_a_finaliser_may_store_and_free(act: str, length: int) -> None:
+    """Wherever it comes in between, no block is given out twice, and none is lost."""
+    step, reached = 0, True
+    while reached:
+        step += 1
+        blocks, stored = Arena(), dict[int, bytes]()
+        first, second, third = (blocks.store(bytes([number]) * length) for number in (1, 2, 3))
+        blocks.free(first)
+
+        def store(number: int) -> None:
+            """Store what nobody else does."""
+            content = bytes([number]) * length
+            stored[blocks.store(content)] = content  # noqa: B023
+
+        def intrude() -> None:
+            """Store two and free one that was there before."""
+            store(4)
+            blocks.free(second)  # noqa: B023
+            store(5)
+            store(6)
+
+        actions = {"store": lambda: store(7), "free": lambda: blocks.free(third)}  # noqa: B023
+        reached = interrupted(actions[act], step, intrude)
+        kept = int(act == "store") + int(not reached)
+        assert len(stored) + kept == blocks.blocks_in_use()
+        for reference, content in stored.items():
+            assert blocks.load(reference).startswith(content)
+        assert not stored.keys() & {blocks.store(b"x" * length) for _ in range(9)}
+    assert step > 1
+
+
+def test_a_finaliser_may_be_the_first_to_need_a_chunk() -> None:
+    """The first block of a class, stored while another one is the first."""
+    step, reached = 0, True
+    while reached:
+        step += 1
+        blocks, stored = Arena(), list[int]()
+        reached = interrupted(
+            lambda: stored.append(blocks.store(b"a" * 20)),  # noqa: B023
+            step,
+            lambda: stored.append(blocks.store(b"b" * 20)),  # noqa: B023
+        )
+        assert len(stored) == len(set(stored)) == blocks.blocks_in_use()

@@ -290,6 +290,22 @@ def test_a_count_of_all_ones_fits_the_record(pool: StatePool) -> None:
     assert 2**32 - 1 == pool[decode(encoded, pool)].received
 
 
+def test_what_an_interrupted_release_left_behind_is_nobodys(pool: StatePool) -> None:
+    """The next holder of the slot sees its own counts, ids and payloads only."""
+    handle = pool.acquire()
+    pool[handle].update(number=2**40, received=2**32 - 1)
+    encoded = encode(pool, handle)
+    pool.release(handle)
+    pool._counts[RECEIVED], pool._pending[0], pool._retained[0] = 5, ("a",), (b"b",)
+
+    state = pool[decode(encoded, pool)]
+    state.retain(b"c", window=9)
+    state.add_pending("d")
+
+    assert (2**40, 2**32 - 1) == (state.number, state.received)
+    assert (("d",), (b"c",)) == (state.pending, state.retained_payloads())
+
+
 def test_capabilities_are_shared_in_the_store() -> None:
     """A thousand decoded states of one document hold one copy, each its own reference."""
     store = CapabilityStore()

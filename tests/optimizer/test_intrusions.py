@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
 from contextlib import suppress
 from functools import partial
 from random import Random
-from threading import Barrier, Thread
+from threading import Barrier, Event, Thread, get_ident
 from typing import TYPE_CHECKING
 
 import pytest
 
 from memopt_cli.errors import PoolError, PoolExhausted, StaleHandle
 from memopt_cli.optimizer import CapabilityStore, PayloadStore, Phase, StatePool, decode, encode
+from memopt_cli.pool import PoolStats
 from tests.optimizer.drawing import check_books, check_empty, seen
 from tests.optimizer.intruding import SWITCHES, interrupted
 
@@ -166,7 +168,7 @@ ACTS = (
 )  # fmt: skip
 MORE = ("copy", "configure", "write", "messages", "stats") if THOROUGH else ()
 INTRUSIONS = ("acquire_many", "release", "trim", *MORE)
-STRIDE = 1 if THOROUGH else 11
+STRIDE = 1 if THOROUGH else 17
 """Of the places where something may come in between, one in so many is tried."""
 
 
@@ -181,6 +183,73 @@ def test_a_finaliser_may_use_the_pool(act: str, intrude: str) -> None:
         reached = interrupted(getattr(scene.one, act), step, getattr(scene.other, intrude))
         scene.check_end()
         step += STRIDE
+
+
+class Plain:
+    """A pool of empty states, all in the hands of two parties, and what these do in batches."""
+
+    def __init__(self) -> None:
+        self.pool = StatePool(capacity=30)
+        taken = self.pool.acquire_many(9).tolist()
+        self.held, self.others = taken[:3], taken[3:6]
+        self.pool.release_many(taken[6:])
+
+    def acquire_many(self) -> None:
+        """Take idle states and new ones."""
+        self.held += self.pool.acquire_many(5).tolist()
+
+    def release_many(self) -> None:
+        """Give back all but one."""
+        taken = self.held[1:]
+        del self.held[1:]
+        self.pool.release_many(taken)
+
+    def trim(self) -> None:
+        """Give memory back."""
+        self.pool.trim()
+
+    def acquire_one(self) -> None:
+        """Take an idle state."""
+        self.others.append(self.pool.acquire())
+
+    def release_one(self) -> None:
+        """Give one back."""
+        self.pool.release(self.others.pop())
+
+    def exchange(self) -> None:
+        """Leave as many idle as before, but others."""
+        self.acquire_one()
+        self.pool.release(self.others.pop(0))
+
+    def renew(self) -> None:
+        """Leave as many states as before, but others at the end."""
+        for _ in range(len(self.others)):
+            self.release_one()
+        self.pool.trim()
+        self.others = self.pool.acquire_many(3).tolist()
+
+    def check_end(self) -> None:
+        """Fail unless each state has one holder, and all can be given back and had again."""
+        held = self.held + self.others
+        assert sorted(held) == sorted(self.pool.handles().tolist())
+        assert len(held) == len({handle & 0xFF_FFFF for handle in held}) == len(self.pool)
+        self.pool.release_many(held)
+        rest = self.pool.acquire_many(30).tolist()
+        assert 30 == len({handle & 0xFF_FFFF for handle in rest}) == len(self.pool)
+        assert not set(rest) & set(held)
+
+
+@pytest.mark.parametrize("intrude", ["acquire_one", "release_one", "exchange", "renew", "trim"])
+@pytest.mark.parametrize("act", ["acquire_many", "release_many", "trim"])
+def test_a_finaliser_may_come_anywhere_into_a_batch(act: str, intrude: str) -> None:
+    """No slot is given out twice, lost, or returned while somebody has it."""
+    step, reached = 0, True
+    while reached:
+        step += 1
+        plain = Plain()
+        reached = interrupted(getattr(plain, act), step, getattr(plain, intrude))
+        plain.check_end()
+    assert step > 9
 
 
 @pytest.mark.parametrize("filled", [False, True])
@@ -308,6 +377,51 @@ def test_an_interrupt_leaves_lock_and_books_in_order(act: str) -> None:
         empty = StatePool().lease()
         with empty as state:
             assert all(pool[handle] == state for handle in taken)
+
+
+@pytest.mark.parametrize("act", ["acquire", "release", "acquire_filled"])
+def test_an_interrupt_while_waiting_for_the_lock_is_an_interrupt(act: str) -> None:
+    """It is not hidden by an error of a lock that was never had."""
+    pool = StatePool()
+    handle = pool.acquire()
+    data = encode(pool, handle)
+    held, main = Event(), get_ident()
+    code = getattr(StatePool, act).__code__
+
+    def hold() -> None:
+        """Hold the lock, and interrupt the main thread when it waits for it."""
+        with pool._lock:
+            held.set()
+            while sys._current_frames()[main].f_code is not code:
+                pass
+            # More than once: the first may come just before the main thread waits.
+            while not released.wait(0.01):
+                signal.pthread_kill(main, signal.SIGUSR1)
+
+    def interrupt_once(*_: object) -> None:
+        """Do what the first Ctrl-C does."""
+        if not noticed.is_set():
+            noticed.set()
+            interrupt()
+
+    released, noticed = Event(), Event()
+    before = signal.signal(signal.SIGUSR1, interrupt_once)
+    other = Thread(target=hold)
+    other.start()
+    try:
+        assert held.wait(60)
+        actions: dict[str, Callable[[], object]] = {
+            "acquire": pool.acquire,
+            "release": partial(pool.release, handle),
+            "acquire_filled": partial(decode, data, pool),
+        }
+        with pytest.raises(KeyboardInterrupt):
+            actions[act]()
+    finally:
+        released.set()
+        other.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert PoolStats(in_use=1, allocated=1, created=1) == pool.stats()
 
 
 def run_in_threads(*works: Callable[[int], None]) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 
 from memopt_cli.errors import PoolError, StaleHandle, WrongFieldType
 from memopt_cli.optimizer import StatePool, arena, metadata
-from tests.optimizer.drawing import METADATA
+from tests.optimizer.drawing import METADATA, seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -204,6 +204,7 @@ def test_sharing_twice_counts_once(plain_pool: StatePool) -> None:
 
     assert (0, 0) == plain_pool.metadata.entries()
     assert not plain_pool[handle].has_metadata
+    assert not seen(plain_pool, handle)[2]
 
 
 def test_a_write_to_shared_metadata_is_private(plain_pool: StatePool) -> None:
