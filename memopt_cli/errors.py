@@ -9,6 +9,8 @@ Every error memopt raises on purpose.
     + SubjectHung
     + SubjectOutOfMemory
   x MeasurementError
+  x MemoryBudgetExceeded
+  x LeakFound
   x StoreError
   x PoolError
     + PoolExhausted
@@ -109,6 +111,23 @@ class MeasurementError(MemoptError):
     """Too little, or too unreliable, was measured to reach a verdict."""
 
     exit_code = ExitCode.INCONCLUSIVE
+
+
+class MemoryBudgetExceeded(MemoptError):
+    """An operation used more memory than it was given."""
+
+    exit_code = ExitCode.THRESHOLDS_CROSSED
+
+    def __init__(self, message: str, *, used_bytes: float, limit_bytes: float) -> None:
+        super().__init__(message, hint="Raise the budget, or let the operation hold less at once.")
+        self.used_bytes = used_bytes
+        self.limit_bytes = limit_bytes
+
+
+class LeakFound(MemoptError, AssertionError):
+    """What was asserted not to leak leaks; an `AssertionError`, so that a test fails by it."""
+
+    exit_code = ExitCode.THRESHOLDS_CROSSED
 
 
 class StoreError(MemoptError):

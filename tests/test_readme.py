@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -62,11 +63,20 @@ def test_the_reference_reports_are_what_memopt_renders(tmp_path: Path) -> None:
             assert (folder / name).read_bytes() == (copy / name).read_bytes()
 
 
-def test_the_code_runs() -> None:
-    """A reader who copies the code sees no error."""
-    (block,) = _blocks("python")
-
-    assert 0 == subprocess.run([sys.executable, "-c", block], check=False).returncode
+def test_the_code_runs(tmp_path: Path) -> None:
+    """A reader who copies the code sees no error, nor, where it is tests, a failure."""
+    for number, block in enumerate(_blocks("python")):
+        path = tmp_path / f"test_{number}.py"
+        path.write_text(block, encoding="utf-8")
+        plugin = ["-m", "pytest", "-p", "memopt_cli.testing.plugin"]
+        told = subprocess.run(
+            [sys.executable, *(plugin if "def test_" in block else ()), path],
+            cwd=tmp_path,
+            # Without it, an installed plugin would be there twice.
+            env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+            check=False,
+        )
+        assert 0 == told.returncode
 
 
 def test_two_commands_and_each_alone_is_enough() -> None:

@@ -127,8 +127,13 @@ class Histogram:
 
     def quantile_s(self, quantile: float) -> float | None:
         """Return the duration that a share *quantile* (0 to 1) of all does not exceed."""
+        found = self.quantile_recorded(quantile)
+        return None if found is None else found * NANOSECONDS
+
+    def quantile_recorded(self, quantile: float) -> int | None:
+        """Return the same as it was recorded: for a histogram of something else, as bytes."""
         bucket = self._bucket_at(quantile)
-        return None if bucket is None else self._edge_ns(bucket) * NANOSECONDS
+        return None if bucket is None else self._edge_ns(bucket)
 
     def quantile_low_s(self, quantile: float) -> float | None:
         """Return the least duration that the quantile can be: its bucket's lower edge."""

@@ -13,7 +13,7 @@ import time
 import tracemalloc
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from memopt_cli.errors import MeasurementError
 from memopt_cli.profiler import recorder
@@ -24,6 +24,7 @@ from memopt_cli.units import format_duration, format_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Delta:
 
 class Snapshots:
     """
-    Takes and keeps snapshots of this process, the latest *limit* of them.
+    Takes and keeps snapshots of this process, the latest *limit*; a context manager.
 
     Not safe for threads: taking one points the error stream elsewhere for a moment.
     """
@@ -101,6 +102,17 @@ class Snapshots:
         os.close(descriptor)
         self._pauses = Histogram()
         self._recorder.install()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -123,7 +135,9 @@ class Snapshots:
             if snapshot.label == which:
                 return snapshot
         known = ", ".join(sorted({snapshot.label for snapshot in self._kept}))
-        raise MeasurementError(f"there is no snapshot {which!r}", hint=f"There are: {known}.")
+        raise MeasurementError(
+            f"there is no snapshot {which!r}", hint=f"There are: {known or 'none yet'}."
+        )
 
     def take(self, label: str = "") -> Snapshot:
         """Take a snapshot; costs about a millisecond, more on a large heap."""
