@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from memopt_cli.profiler.agent import InsideHeap
 
 
+FLAT_SHARE = 0.5
+"""What is in use must grow, at most, by so much of the process's growth to count as flat."""
+
+
 class Origin(StrEnum):
     """Who asked for memory that grows."""
 
@@ -62,7 +66,7 @@ def origin(
         found = Origin.PYTHON
     elif malloc and climbs(progress, malloc):
         found = Origin.NATIVE
-    elif malloc and climbs(progress, resident_bytes):
+    elif malloc and climbs(progress, resident_bytes) and _flat(progress, malloc, resident_bytes):
         found = Origin.FRAGMENTATION
     return GrowthOrigin(
         origin=found,
@@ -70,3 +74,9 @@ def origin(
         malloc_bytes_per_s=drift(seconds, malloc) if malloc else None,
         resident_bytes_per_s=drift(seconds, resident_bytes),
     )
+
+
+def _flat(progress: Sequence[float], in_use: Sequence[int], resident: Sequence[int]) -> bool:
+    """Return whether what is in use is shown not to be what the process grows by."""
+    asked, grown = drift(progress, in_use), drift(progress, resident)
+    return asked is not None and grown is not None and asked.high < FLAT_SHARE * grown.value

@@ -368,6 +368,51 @@ def test_no_object_is_finalised_for_being_counted(watch: Watch) -> None:
     assert "0 0" == watched.said()
 
 
+def test_a_program_that_never_lets_go_for_long_is_answered(watch: Watch) -> None:
+    """A microsecond's system call every few milliseconds keeps others from asking for the lock."""
+    watched = watch(
+        """
+        import os
+        ready()
+        while True:
+            for number in range(60_000): pass
+            os.path.exists('nowhere')
+        """
+    )
+    watched.said()
+    agent = watched.agent()
+    watched.go()
+
+    for _ in range(10):
+        agent.heap(within_s=10.0)
+
+
+def test_the_switch_interval_of_a_program_with_threads_is_its_own(watch: Watch) -> None:
+    """Alone it matters to the agent only; with threads it is what it was, or what they set."""
+    watched = watch(
+        """
+        import threading, time
+        def settled(expected):
+            until = time.monotonic() + 20
+            while round(sys.getswitchinterval() * 1e6) != expected and time.monotonic() < until:
+                time.sleep(0.01)
+            return round(sys.getswitchinterval() * 1e6)
+        alone = settled(100)
+        end = threading.Event()
+        thread = threading.Thread(target=end.wait)
+        thread.start()
+        beside = settled(5000)
+        sys.setswitchinterval(0.003)
+        time.sleep(0.2)
+        chosen = settled(3000)
+        end.set(); thread.join()
+        ready(f'{alone} {beside} {chosen} {settled(100)}')
+        """
+    )
+
+    assert "100 5000 3000 100" == watched.said()
+
+
 def test_windows_beside_numpy_threads(watch: Watch) -> None:
     """Threads that allocate without the interpreter's lock survive 40 windows."""
     watched = watch(

@@ -49,6 +49,17 @@ REQUESTED, REQUEST_LENGTH, ANSWERED, REPLY_LENGTH, REPLY_STATUS, LISTENING = ran
 REFUSED, FAILED = 1, 2
 
 LOOK_EVERY_S = 1.0
+HURRIED_US = 100
+"""
+The switch interval in microseconds while nobody but the agent waits for the interpreter's lock.
+
+A thread that waits asks for the lock after one interval in which nobody let it go. A
+program that lets it go for a microsecond every few milliseconds, as a quick system
+call does, takes it back before the waiting thread has woken, and that thread never
+asks: with the usual 5 ms the agent was kept waiting for longer than 30 s.
+"""
+
+_MICROSECOND = 1e-6
 _FORK_WARNS_OF_THREADS = (3, 12)
 _UNTRACKED_MAPS = (3, 13)
 _ABOVE_PROGRAM = 200
@@ -179,6 +190,7 @@ class Agent:
         self._left = _thread.allocate_lock()
         self._collects = True
         self._was_free = False
+        self._interval_s = 0.0
         self.listen()
         self.ring.words[IS_MAGIC] = MAGIC
 
@@ -213,14 +225,31 @@ class Agent:
     def _serve(self) -> None:
         # Bound here: at the interpreter's end, module globals are gone before this thread is.
         ring, leave, answer = self.ring, self.leave, self._answer
+        threads, hurry, be_patient = _thread._count, self._hurry, self._be_patient  # noqa: SLF001
         seen = 0
         while not leave.acquire(True, LOOK_EVERY_S):
             number = ring.words[REQUESTED]
             if number != seen:
                 seen = number
                 if number != ring.words[ANSWERED]:
+                    hurry()
                     ring.reply(number, *answer(ring.request()))
+            # Where the program has threads, the interval is theirs.
+            (hurry if threads() == 1 else be_patient)()
+        be_patient()
         self._left.release()
+
+    def _hurry(self) -> None:
+        interval_s = sys.getswitchinterval()
+        if round(interval_s / _MICROSECOND) > HURRIED_US:
+            self._interval_s = interval_s
+            # A little more, so that it is not cut to one less.
+            sys.setswitchinterval((HURRIED_US + 0.5) * _MICROSECOND)
+
+    def _be_patient(self) -> None:
+        """Return to the program's own interval, unless it has set another one since."""
+        if self._interval_s and round(sys.getswitchinterval() / _MICROSECOND) == HURRIED_US:
+            sys.setswitchinterval(self._interval_s)
 
     def _answer(self, request: list[str]) -> tuple[int, bytes]:
         try:
@@ -276,6 +305,7 @@ class Agent:
         gc.callbacks.remove(self._callback)
         if "memopt_tracing" in sys.modules:
             sys.modules["memopt_tracing"].end()
+        self._be_patient()
         self.ring.leave()
 
 

@@ -22,7 +22,7 @@ from itertools import compress, islice, repeat
 
 TYPE_CHECKING = False  # type checkers take the name for typing's, which costs an import
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from typing import Any
 
     from memopt_cli.profiler.injected import memopt_agent
@@ -43,6 +43,7 @@ _LOOK_EVERY_S = 0.05
 _HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
 _RAW, _MEM, _OBJ = 0, 1, 2
 _MANAGED_DICT = 1 << 4  # Py_TPFLAGS_MANAGED_DICT
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement
 _HIDDEN_BYTES = 32  # the collector's header and the two words for inline attributes
 if sys.version_info[:2] == (3, 11):
     _traceback_at = ctypes.pythonapi._PyTraceMalloc_GetTraceback  # noqa: SLF001
@@ -130,7 +131,7 @@ def window(
             (id(each), *_origins(census.newest(each, NEWEST), lines))
             for each in (census.by_ident(idents) if idents else [])
         ]
-        objects = [(name, *_origins(zip(_traced(census, name)), lines)) for name in names]
+        objects = [(name, *_origins(list(zip(_traced(census, name))), lines)) for name in names]
     finally:
         end()
     largest = sorted(lines.items(), key=lambda item: -item[1][0])[:MOST_LINES]
@@ -174,7 +175,7 @@ def _surviving_lines() -> dict[Line, tuple[int, int]]:
 
 
 def _origins(
-    members: Iterable[tuple[Any, ...]], lines: dict[Line, tuple[int, int]]
+    members: list[tuple[Any, ...]], lines: dict[Line, tuple[int, int]]
 ) -> tuple[int, list[tuple[str, int, int, int, int, int, int]]]:
     """
     Return how many members are new, and by line what they consist of.
@@ -184,20 +185,28 @@ def _origins(
     """
     seen: set[int] = set()
     found: dict[Line, list[int]] = {}
+    others = {id(each) for group in members for each in group}
     new = 0
     for group in members:
         before = len(seen)
         for each in group:
-            _follow(each, seen, found)
-        new += len(seen) > before
+            _follow(each, seen, found, others)
+        # One that several members share is new in each of them, and counted once.
+        new += len(seen) > before or any(id(each) in seen for each in group)
     return new, [
         (file, number, counts[0], counts[1], counts[2], *lines.get((file, number), (0, 0)))
         for (file, number), counts in found.items()
     ]
 
 
-def _follow(member: Any, seen: set[int], found: dict[Line, list[int]]) -> None:
-    """Count the member and what was allocated with it."""
+def _follow(member: Any, seen: set[int], found: dict[Line, list[int]], others: set[int]) -> None:
+    """
+    Count the member and what was allocated with it, but no other member.
+
+    In a chain of objects each refers to the one before: those are of the member's own
+    type, and count for themselves.
+    """
+    own_type = type(member) if type(member).__flags__ & _HEAP_TYPE else None
     waiting, left, recycled = [member], NODES, 0
     if _line(member) is None and type(member) in _RECYCLED:
         # Its block may be older than the window although the object is not.
@@ -216,7 +225,11 @@ def _follow(member: Any, seen: set[int], found: dict[Line, list[int]]) -> None:
         counts[2] += bool(type(each).__flags__ & _MANAGED_DICT)
         recycled = 0
         if not isinstance(each, _NOT_FOLLOWED):
-            waiting.extend(gc.get_referents(each))
+            waiting += [
+                inner
+                for inner in gc.get_referents(each)
+                if id(inner) not in others and type(inner) is not own_type
+            ]
 
 
 _RECYCLED = {list, dict, tuple}
