@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 from contextlib import closing
@@ -123,6 +125,46 @@ def test_pauses_are_read_live_and_after_a_kill(watch: Watch) -> None:
     assert after[2].max_s >= dead[0].duration_s > 0
     with pytest.raises(SubjectDied, match="is gone"):
         agent.heap()
+
+
+def test_pauses_agree_with_the_programs_own_heartbeat(watch: Watch) -> None:
+    """Between two beats of a loop lies one pause: the gap is that long, to 5 % or 0.2 ms."""
+    watched = watch(
+        """
+        import gc, json
+        from time import perf_counter_ns
+        gc.collect(); gc.freeze()
+        live = {number: [number, {'number': number}] for number in range(60_000)}
+        gc.collect()
+        ready()
+        gaps, before = [], perf_counter_ns()
+        for number in range(400_000):
+            circle = live[number % 60_000] = [number]
+            circle.append(circle)
+            now = perf_counter_ns()
+            if now - before > 200_000:
+                gaps.append((before, now))
+            before = now
+        ready(json.dumps(gaps))
+        """
+    )
+    watched.said()
+    agent = watched.agent()
+    agent.pauses()
+
+    gaps = json.loads(watched.step())
+
+    longest = sorted(agent.pauses(), key=lambda pause: -pause.duration_ns)[:9]
+    assert 9 == len(longest)
+    differences = []
+    for pause in longest:
+        began_ns = pause.started_s * 1e9
+        # Where the loop was put aside by the system as well, the gap is longer: hence a median.
+        around = [end - start for start, end in gaps if start <= began_ns <= end]
+        assert len(around) == 1, pause
+        differences.append((around[0] - pause.duration_ns) / max(0.05 * around[0], 200_000))
+    assert 0 <= min(differences)
+    assert statistics.median(differences) <= 1
 
 
 def test_a_ring_that_ran_over_keeps_exact_sums(watch: Watch) -> None:
