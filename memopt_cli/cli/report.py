@@ -35,7 +35,7 @@ def report(
     ] = "",
 ) -> None:
     """Write report.md, run.json and the figures of a run anew."""
-    from memopt_cli.cli.simulate import REPORTS
+    from memopt_cli.cli.folders import REPORTS
     from memopt_cli.report import wording
     from memopt_cli.report.json import to_json
     from memopt_cli.report.markdown import markdown

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - Typer reads annotations at run time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memopt_cli.errors import UsageError
 from memopt_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rich.console import Console
 
     from memopt_cli.engine.stopping import StopRequest
     from memopt_cli.scenario.loading import Plan
-
-REPORTS = Path("reports")
 
 _SIGNALS = (ExitCode.TERMINATED, ExitCode.INTERRUPTED, ExitCode.HUNG_UP)
 _WORST_FIRST = (
@@ -50,7 +45,7 @@ def simulate(
     no_color: Annotated[bool, typer.Option("--no-color", help="Print no colours.")] = False,
 ) -> None:
     """Run scenarios and exit by their verdicts."""
-    from memopt_cli.cli import display
+    from memopt_cli.cli import display, folders
     from memopt_cli.scenario import catalogue, loading
 
     factor = loading.parse_scale(scale)
@@ -58,56 +53,16 @@ def simulate(
         loading.load(catalogue.find(name), settings=settings or (), scale=factor)
         for name in scenarios
     ]
-    named = _named([plan.scenario.name for plan in plans], out)
+    named = folders.named([plan.scenario.name for plan in plans], out)
     colour = display.wants_colour(no_color=no_color)
     progress = None if quiet else display.console(sys.stderr, colour=colour)
     results = display.console(sys.stdout, colour=colour)
     codes: set[ExitCode] = set()
     for plan, folder in zip(plans, named, strict=True):
-        codes.add(_run(plan, folder or _dated(plan.scenario.name), progress, results))
+        codes.add(_run(plan, folder or folders.dated(plan.scenario.name), progress, results))
         if codes & set(_SIGNALS):
             break
     raise typer.Exit(next(code for code in _WORST_FIRST if code in codes))
-
-
-def _named(names: Sequence[str], out: Path | None) -> Sequence[Path | None]:
-    """Return the folders that were named for the runs, checked before any of them begins."""
-    if out is None:
-        return [None] * len(names)
-    if str(out) == ".":
-        raise UsageError("--out names no folder", hint="Give a new one: --out reports/mine")
-    folders = [out / name for name in names] if len(names) > 1 else [out]
-    for folder in folders:
-        if folders.count(folder) > 1:
-            raise UsageError(f"two runs would go to {folder}", hint="Run them one by one.")
-        try:
-            taken = folder.exists() and not folder.is_dir()
-        except OSError as exc:
-            raise UsageError(f"--out {folder}: {exc.strerror}") from exc
-        if taken:
-            raise UsageError(f"{folder} is not a folder", hint="Give another one with --out.")
-    return folders
-
-
-def _dated(name: str) -> Path:
-    """Make and return a folder that no other run has, even of the same second."""
-    from datetime import UTC, datetime
-
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    number = 1
-    while True:
-        suffix = "" if number == 1 else f"-{number}"
-        folder = REPORTS / f"{stamp}-{name}{suffix}"
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-        except OSError as exc:
-            raise UsageError(
-                f"cannot make {folder}: {exc.strerror}", hint="Give another folder with --out."
-            ) from exc
-        else:
-            return folder
 
 
 def _run(plan: Plan, folder: Path, progress: Console | None, results: Console) -> ExitCode:
