@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +12,16 @@ if TYPE_CHECKING:
     from memopt_cli.analysis.attribution import Suspect
     from memopt_cli.analysis.recording import Outcome
     from memopt_cli.profiler.histogram import Histogram
+
+
+class Attribute(StrEnum):
+    """When the lines and holders of memory are looked for in a program."""
+
+    SUSPECTED = "suspected"
+    """While something in it drifts up."""
+
+    ALWAYS = "always"
+    NEVER = "never"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,183 @@
+"""`memopt watch`: the memory profile and leak verdict of any process, or of a command."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from memopt_cli.analysis.watching import Attribute
+from memopt_cli.errors import UsageError
+from memopt_cli.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from memopt_cli.analysis.watch_limits import WatchLimits
+    from memopt_cli.engine.stopping import StopRequest
+    from memopt_cli.engine.watching import Watching
+
+SETTINGS = {"allow_interspersed_args": False}
+"""What follows the target belongs to it, options included."""
+
+
+def watch(
+    target: Annotated[list[str], typer.Argument(metavar="PID | -- COMMAND", help="What to watch.")],
+    duration: Annotated[
+        str | None, typer.Option(help="Watch for so long: 10m. A command is then ended.")
+    ] = None,
+    interval: Annotated[str, typer.Option(help="Between two readings.")] = "1s",
+    operations: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="What a Python program counts its work in, as app.server.handled: a number, "
+            "or something that has a length.",
+        ),
+    ] = "",
+    attribute: Annotated[
+        Attribute, typer.Option(help="When to look for the lines that memory comes from.")
+    ] = Attribute.SUSPECTED,
+    tolerate: Annotated[
+        str | None, typer.Option(metavar="RATE", help="Growth that is no leak to you: 1MB/h.")
+    ] = None,
+    severity: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=RATE", help="From when a leak is called so: high=500KB/s."),
+    ] = None,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CHECK", help="Like 'gc_pause: p(99)<100ms'. May be repeated."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the watch, instead of reports/<utc>-watch-NAME.")
+    ] = None,
+    log: Annotated[
+        bool,
+        typer.Option("--log", help="Keep the command's output in target.log; show a live table."),
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="Print no colours.")] = False,
+) -> None:
+    """Watch a process, or a command and its children, and exit by the verdict."""
+    from memopt_cli.analysis.watch_limits import limits_of
+    from memopt_cli.cli import display, folders
+    from memopt_cli.engine.watching import Watching
+
+    limits = limits_of(leak=tolerate, severities=severity or (), thresholds=threshold or ())
+    watched = Watching(
+        target=_target(target),
+        interval_s=_seconds("--interval", interval, least_s=0.01),
+        duration_s=None if duration is None else _seconds("--duration", duration, least_s=0.1),
+        operations=operations,
+        attribute=attribute,
+    )
+    if log and isinstance(watched.target, int):
+        raise UsageError("--log keeps the output of a command", hint="Leave it out for a PID.")
+    name = f"watch-{_name(watched.target)}"
+    folder = folders.named([name], out)[0] or folders.dated(name)
+    colour = display.wants_colour(no_color=no_color)
+    # What a command prints is its own: as `time` does, memopt then speaks on the other stream.
+    inherits = not isinstance(watched.target, int) and not log
+    results = display.console(sys.stderr if inherits else sys.stdout, colour=colour)
+    progress = None if quiet else display.console(sys.stderr, colour=colour)
+    raise typer.Exit(_run(watched, limits, folder, log=log, progress=progress, results=results))
+
+
+def _target(words: Sequence[str]) -> int | tuple[str, ...]:
+    if len(words) == 1 and words[0].isascii() and words[0].isdigit():
+        return int(words[0])
+    if not words[0]:
+        raise UsageError("the command has no name", hint="Write: memopt watch -- python app.py")
+    return tuple(words)
+
+
+def _name(target: int | Sequence[str]) -> str:
+    """Return a part of a folder's name: the program, or the script that an interpreter runs."""
+    if isinstance(target, int):
+        return str(target)
+    words = [PurePath(word).name for word in target if not word.startswith("-")]
+    named = words[1] if words[1:] and words[0].startswith("python") else words[0]
+    return "".join(each if each.isalnum() or each in "._" else "-" for each in named)[:40]
+
+
+def _seconds(option: str, text: str, *, least_s: float) -> float:
+    from memopt_cli import units
+    from memopt_cli.units import Dimension
+
+    try:
+        found = units.parse_quantity(text)
+    except ValueError as exc:
+        raise UsageError(f"{option} {text}: {exc}", hint="Write it like 10s or 5m.") from exc
+    if found.dimension is not Dimension.DURATION or not found.value >= least_s:
+        raise UsageError(
+            f"{option} {text} is not a duration of at least {units.format_duration(least_s)}",
+            hint="Write it like 10s or 5m.",
+        )
+    return found.value
+
+
+def _run(
+    watched: Watching,
+    limits: WatchLimits,
+    folder: Path,
+    *,
+    log: bool,
+    progress: Console | None,
+    results: Console,
+) -> ExitCode:
+    """Watch, keep it, render it, and return how it ended."""
+    from memopt_cli.cli import display, watch_tables
+    from memopt_cli.cli.report import render_watch
+    from memopt_cli.engine.stopping import StopRequest, signals_to
+
+    stop = StopRequest()
+    with signals_to(stop):
+        try:
+            _measure(watched, limits, folder, log=log, progress=progress, stop=stop)
+            found = render_watch(folder)
+        except KeyboardInterrupt:
+            # The second signal: nothing more is waited for, and what was kept is on disk.
+            display.say(f"Stopped at once. What was measured: memopt report {folder}")
+            return ExitCode(128 + (stop.signal or 2))
+        watch_tables.show(results, found, str(folder))
+    return found.exit_code
+
+
+def _measure(
+    watched: Watching,
+    limits: WatchLimits,
+    folder: Path,
+    *,
+    log: bool,
+    progress: Console | None,
+    stop: StopRequest,
+) -> None:
+    """Watch and keep it in its folder."""
+    from datetime import UTC, datetime
+
+    from memopt_cli.cli import watch_display
+    from memopt_cli.engine.clock import SystemClock
+    from memopt_cli.engine.watch_keeping import kept
+    from memopt_cli.engine.watching import watch as engine
+    from memopt_cli.store import layout
+    from memopt_cli.store.watch_writer import WatchWriter
+
+    with WatchWriter(folder, limits) as writer:
+        stream = engine(
+            watched,
+            started_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            clock=SystemClock(),
+            stop=stop,
+            output=folder / layout.TARGET_LOG if log else None,
+        )
+        live = isinstance(watched.target, int) or log
+        # Closed in any case: what was started is ended with it.
+        with closing(stream), watch_display.watching(progress, live=live) as shown:
+            for event in kept(stream, writer):
+                shown.see(event)
