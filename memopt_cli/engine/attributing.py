@@ -21,6 +21,14 @@ TRIED_CHEAPLY = 2 * FEWEST_READINGS
 MOST_LOOKS = 240
 """Kept: from there on every other one is dropped, so that a long watch stays bounded."""
 
+MOST_COUNTS = 200_000
+"""Of types and containers, in all looks together: about 130 bytes each."""
+
+MOST_WINDOWS = 60
+"""Kept, the newest: what grows now is made where its newest members were."""
+
+_MOST_HOLDERS = 200
+
 
 class Attribution:
     """One process's investigation; `look` it every few seconds, then ask for `suspects`."""
@@ -38,7 +46,8 @@ class Attribution:
         Args:
             agent: Of the process that is suspected.
             clock: CLOCK_MONOTONIC, as the agent's.
-            operations: What the program has done so far, if somebody counts.
+            operations: What the program has done so far, if somebody outside counts; not
+                called for what the census tells itself.
             window_s: To trace at once.
             duty: Share of the time that may be traced.
         """
@@ -49,6 +58,10 @@ class Attribution:
         self._window_s = window_s
         self._next_window_s = 0.0
         self._looks: list[Look] = []
+        self._taken, self._traced_s = 0, 0.0
+        self.census_s = 0.0
+        """For so long the agent counted objects."""
+
         self._windows: list[Window] = []
         self._holders: dict[int | str, Holder] = {}
         self._deep = False
@@ -60,13 +73,18 @@ class Attribution:
         before_s, before = self._clock.now(), self._count()
         census = self._agent.census(deep=self._deep)
         after_s, after = self._clock.now(), self._count()
-        operations = None
-        if before is not None and after is not None:
+        operations = census.operations
+        if operations is None and before is not None and after is not None:
             # The agent answers up to a second late; the count must be that of the census.
             share = (census.at_s - before_s) / (after_s - before_s)
             operations = before + share * (after - before)
+        self._taken += 1
+        self.census_s += census.cost_s
         self._looks.append(Look(census, operations))
-        if len(self._looks) > MOST_LOOKS:
+        counts = sum(len(look.census.types) + len(look.census.containers) for look in self._looks)
+        if len(self._looks) > MOST_LOOKS or (
+            counts > MOST_COUNTS and len(self._looks) > TRIED_CHEAPLY
+        ):
             del self._looks[1:-1:2]
         growths = attribution.growing(self._looks)
         containers = [growth for growth in growths if isinstance(growth.of, int)]
@@ -80,15 +98,32 @@ class Attribution:
     def _count(self) -> float | None:
         return None if self._operations is None else self._operations()
 
+    @property
+    def looks(self) -> int:
+        """How often the objects were counted."""
+        return self._taken
+
+    @property
+    def traced_s(self) -> float:
+        """For so long the program was slowed down by tracing."""
+        return self._traced_s
+
+    def known(self) -> tuple[Suspect, ...]:
+        """Return what `suspects` does, without asking the program anything more."""
+        growths = attribution.growing(self._looks)
+        return attribution.rank(growths, self._windows, self._holders.values())
+
     def suspects(self) -> tuple[Suspect, ...]:
         """Return the lines and holders found so far, the worst first."""
         growths = attribution.growing(self._looks)
         unknown = [growth.of for growth in growths if growth.of not in self._holders]
+        if len(self._holders) > _MOST_HOLDERS:
+            self._holders = {g.of: self._holders[g.of] for g in growths if g.of in self._holders}
         if unknown:
             containers, types = _split(unknown)
             for holder in self._agent.holders(containers=containers, types=types):
                 self._holders[holder.of] = holder
-        return attribution.rank(growths, self._windows, self._holders.values())
+        return self.known()
 
     def _trace(self, growths: tuple[Growth, ...]) -> None:
         containers, types = _split([growth.of for growth in growths])
@@ -97,7 +132,8 @@ class Attribution:
         except NotTraceable as exc:
             self.not_traced = str(exc)
             return
-        self._windows.append(window)
+        self._traced_s += window.traced_s
+        self._windows = [*self._windows, window][-MOST_WINDOWS:]
         self._next_window_s = self._clock.now() + window.traced_s / self._duty
 
 

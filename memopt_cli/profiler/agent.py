@@ -5,12 +5,26 @@ from __future__ import annotations
 import ast
 import mmap
 import os
+import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memopt_cli.errors import MeasurementError, SubjectDied, SubjectHung
+from memopt_cli.profiler.answers import (
+    Census,
+    ContainerLength,
+    Holder,
+    InsideHeap,
+    LineShare,
+    NotTraceable,
+    Origins,
+    PauseTotals,
+    Window,
+    census_of,
+    heap_of,
+    window_of,
+)
 from memopt_cli.profiler.histogram import NANOSECONDS
 from memopt_cli.profiler.injected import memopt_agent as layout
 from memopt_cli.profiler.recorder import Pause
@@ -18,155 +32,48 @@ from memopt_cli.profiler.recorder import Pause
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+__all__ = [
+    "AgentReader",
+    "Census",
+    "ContainerLength",
+    "Holder",
+    "InsideHeap",
+    "LineShare",
+    "NotTraceable",
+    "Origins",
+    "PauseTotals",
+    "Window",
+]
+
 ANSWER_WITHIN_S = 30.0
 _ASK_AGAIN_EVERY_S = 0.02
-
-
-class NotTraceable(MeasurementError):
-    """The agent does not do this in this program; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class PauseTotals:
-    """All pauses of one generation since the start; exact, whatever the ring has lost."""
-
-    count: int
-    sum_s: float
-    max_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class InsideHeap:
-    """The heap as the program's own allocators count it."""
-
-    at_s: float
-    """CLOCK_MONOTONIC."""
-
-    blocks: int
-    """`sys.getallocatedblocks`: blocks that Python has handed out, of any size."""
-
-    malloc_in_use_bytes: int | None
-    """
-    Handed out by malloc: native memory and Python's objects above 512 bytes.
-
-    Small objects are in arenas of Python's own, and not in it.
-    """
-
-    malloc_free_bytes: int | None
-    """Held by malloc, ready for use."""
-
-    cost_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerLength:
-    """One container of at least 64 entries."""
-
-    ident: int
-    """`id`; means a container only together with its type, and while it lives."""
-
-    type_name: str
-    entries: int
-
-
-@dataclass(frozen=True, slots=True)
-class Census:
-    """How many objects of each type there are, and how long the long containers are."""
-
-    at_s: float
-    objects: int
-    """Tracked by the garbage collector."""
-
-    types: tuple[tuple[str, int], ...]
-    """Name and count, the commonest first, of types with at least 64 objects."""
-
-    containers: tuple[ContainerLength, ...]
-    containers_left_out: int
-    """Shorter ones than those listed, which did not fit."""
-
-    longest_stop_s: float
-    """For so long the program stood still at once."""
-
-    cost_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class LineShare:
-    """What new members of a container, or new objects of a type, have from one line."""
-
-    file: str
-    line: int
-    objects: int
-    size_bytes: int
-    """By `sys.getsizeof`, which leaves out attributes stored beside the object."""
-
-    with_attributes: int
-    """Objects whose attributes are stored so."""
-
-    line_bytes: int
-    """All that the line allocated in the window and that was alive at its end."""
-
-    line_blocks: int
-
-
-@dataclass(frozen=True, slots=True)
-class Origins:
-    """Where the newest members of a container, or objects of a type, were allocated."""
-
-    of: int | str
-    """Id of the container, or name of the type."""
-
-    new: int
-    """Members that were allocated in the window, of those that were looked at."""
-
-    lines: tuple[LineShare, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """One burst of tracing."""
-
-    at_s: float
-    open_s: float
-    """For so long allocations were traced and nothing else was done."""
-
-    traced_s: float
-    """With the reading at its end: the program was slowed down for so long."""
-
-    interrupted: bool
-    """By a fork, or by too many allocations: the window is shorter than was asked."""
-
-    lines: tuple[tuple[str, int, int, int], ...]
-    """File, line, bytes and blocks that were alive at the end; may be turnover."""
-
-    origins: tuple[Origins, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """What keeps a container, or an object of a type."""
-
-    of: int | str
-    path: str
-    """``app.SERVER.sessions``, or empty if none was found within the search's limits."""
-
-    contents: str
-    """``dict of 40,000 Session``; empty for a type."""
 
 
 class AgentReader:
     """
     Reads one agent's shared memory, and asks it through the same; until closed.
 
-    What was recorded is readable after the process was killed.
+    What was recorded is readable after the process was killed. There is room for one
+    request at a time: two threads may share a reader, and wait for each other; only
+    `ask_heap` and `answered_heap` never wait, and belong to one thread.
 
     Raises:
         MeasurementError: There is no such ring, or it is not one.
     """
 
-    def __init__(self, path: Path, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, path: Path, *, operations: str = "", sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        """
+        Args:
+            path: The agent's file.
+            operations: Dotted path of a number, or of something that has a length, inside
+                the program; told with each heap and census as of the same moment.
+            sleep: To wait between two looks for an answer.
+        """
         self.path = path
         self.pid = int(path.stem.partition("-")[0])
+        self._operations = operations
         self._sleep = sleep
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -183,10 +90,27 @@ class AgentReader:
         self.lost = 0
         """Pauses that were overwritten before they were read; the totals hold them."""
 
+        self.worked_s = 0.0
+        """
+        For so long the agent worked on what it answered to this reader.
+
+        The program's threads lost this time at most: a window counts from its begin to
+        its end, and the program runs meanwhile, though slower.
+        """
+
+        self._asking = threading.Lock()
+        self._waiting = 0
+        self._asked: int | None = None
+        self._given_up = False
+
     def close(self) -> None:
         """Unmap the shared memory."""
         self._words.release()
         self._area.close()
+
+    def give_up(self) -> None:
+        """Let a thread that waits for an answer wait no more, and none ask again."""
+        self._given_up = True
 
     @property
     def installed(self) -> bool:
@@ -217,14 +141,32 @@ class AgentReader:
 
     def heap(self, *, within_s: float = ANSWER_WITHIN_S) -> InsideHeap:
         """Return the heap now; up to a second late, the agent looks no oftener."""
-        found = self._ask("heap", within_s=within_s)
-        return InsideHeap(
-            at_s=found["at_ns"] * NANOSECONDS,
-            blocks=found["blocks"],
-            malloc_in_use_bytes=found.get("malloc_in_use"),
-            malloc_free_bytes=found.get("malloc_free"),
-            cost_s=found["took_ns"] * NANOSECONDS,
-        )
+        return heap_of(self._ask(self._heap_request, within_s=within_s))
+
+    def ask_heap(self) -> bool:
+        """
+        Ask for the heap without waiting, if nothing else is asked; return whether it was.
+
+        Gives way to another thread that waits for its turn, so that neither starves.
+        """
+        if self._asked is not None or not self.listening or self._given_up:
+            return False
+        if self._waiting or not self._asking.acquire(blocking=False):
+            return False
+        self._asked = self._request(self._heap_request)
+        return True
+
+    def answered_heap(self) -> InsideHeap | None:
+        """Return the heap if `ask_heap` was answered; `None` as long as it was not."""
+        if self._asked is None or self._words[layout.ANSWERED] != self._asked:
+            return None
+        self._asked = None
+        try:
+            return heap_of(self._reply())
+        except MeasurementError:
+            return None
+        finally:
+            self._asking.release()
 
     def census(self, *, deep: bool = False, within_s: float = ANSWER_WITHIN_S) -> Census:
         """
@@ -235,16 +177,8 @@ class AgentReader:
                 collector does not track; done for at most 300,000 objects.
             within_s: To wait for the answer.
         """
-        found = self._ask("census deep" if deep else "census", within_s=within_s)
-        return Census(
-            at_s=found["at_ns"] * NANOSECONDS,
-            objects=found["objects"],
-            types=tuple(found["types"]),
-            containers=tuple(ContainerLength(*each) for each in found["containers"]),
-            containers_left_out=found["containers_left_out"],
-            longest_stop_s=found["stop_ns"] * NANOSECONDS,
-            cost_s=found["took_ns"] * NANOSECONDS,
-        )
+        request = f"census {'deep' if deep else '-'} {self._operations}"
+        return census_of(self._ask(request, within_s=within_s))
 
     def window(
         self,
@@ -261,19 +195,7 @@ class AgentReader:
         for how often that may be.
         """
         request = f"window {seconds} {_joined(containers)} {_joined(types)}"
-        found = self._ask(request, within_s=within_s + seconds)
-        origins = [*found["members"], *found["types"]]
-        return Window(
-            at_s=found["at_ns"] * NANOSECONDS,
-            open_s=found["open_s"],
-            traced_s=found["traced_s"],
-            interrupted=found["interrupted"],
-            lines=tuple(found["lines"]),
-            origins=tuple(
-                Origins(of, new, tuple(LineShare(*line) for line in lines))
-                for of, new, lines in origins
-            ),
-        )
+        return window_of(self._ask(request, within_s=within_s + seconds))
 
     def holders(
         self,
@@ -286,23 +208,48 @@ class AgentReader:
         request = f"holders {_joined(containers)} {_joined(types)}"
         return tuple(Holder(*each) for each in self._ask(request, within_s=within_s)["holders"])
 
+    @property
+    def _heap_request(self) -> str:
+        return f"heap {self._operations}"
+
     def _ask(self, request: str, *, within_s: float) -> dict[str, Any]:
-        text = request.encode()
-        if len(text) > layout.REQUEST_BYTES:
-            raise MeasurementError(f"the request has {len(text)} bytes", hint="Ask for fewer.")
+        if len(request.encode()) > layout.REQUEST_BYTES:
+            raise MeasurementError(f"the request has {len(request)} bytes", hint="Ask for fewer.")
         if not self.listening:
             raise MeasurementError(f"the agent in process {self.pid} records, but does not listen")
+        until_s = time.monotonic() + within_s
+        self._waiting += 1
+        try:
+            while not self._asking.acquire(blocking=False):
+                self._wait(until_s)
+        finally:
+            self._waiting -= 1
+        try:
+            number = self._request(request)
+            while self._words[layout.ANSWERED] != number:
+                self._wait(until_s)
+            return self._reply()
+        finally:
+            self._asking.release()
+
+    def _wait(self, until_s: float) -> None:
+        if not _alive(self.pid):
+            raise SubjectDied(f"process {self.pid} is gone")
+        if time.monotonic() > until_s:
+            raise SubjectHung(f"the agent in process {self.pid} does not answer")
+        if self._given_up:
+            raise MeasurementError(f"the agent in process {self.pid} is asked no more")
+        self._sleep(_ASK_AGAIN_EVERY_S)
+
+    def _request(self, request: str) -> int:
+        text = request.encode()
         number = self._words[layout.REQUESTED] + 1
         self._area[layout.REQUEST_AT : layout.REQUEST_AT + len(text)] = text
         self._words[layout.REQUEST_LENGTH] = len(text)
         self._words[layout.REQUESTED] = number
-        until_s = time.monotonic() + within_s
-        while self._words[layout.ANSWERED] != number:
-            if not _alive(self.pid):
-                raise SubjectDied(f"process {self.pid} is gone")
-            if time.monotonic() > until_s:
-                raise SubjectHung(f"the agent in process {self.pid} does not answer")
-            self._sleep(_ASK_AGAIN_EVERY_S)
+        return int(number)
+
+    def _reply(self) -> dict[str, Any]:
         length = self._words[layout.REPLY_LENGTH]
         reply = self._area[layout.REPLY_AT : layout.REPLY_AT + length].decode()
         if self._words[layout.REPLY_STATUS] == layout.REFUSED:
@@ -310,6 +257,7 @@ class AgentReader:
         if self._words[layout.REPLY_STATUS]:
             raise MeasurementError(f"process {self.pid} could not be asked: {reply}")
         found: dict[str, Any] = ast.literal_eval(reply)
+        self.worked_s += found["took_ns"] * NANOSECONDS
         return found
 
     def _pause(self, number: int) -> Pause:

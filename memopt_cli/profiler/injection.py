@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from memopt_cli.errors import MeasurementError
 from memopt_cli.profiler.agent import AgentReader
+from memopt_cli.profiler.tree import living
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 INJECTED = Path(__file__).with_name("injected")
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+_BEGINS_WITHIN_S = 5.0
 _REFUSING = {"I": "-I", "E": "-E", "S": "-S"}
 
 
@@ -43,7 +46,13 @@ class Session:
     stays valid for the programs that still run.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, operations: str = "") -> None:
+        """
+        Args:
+            operations: Dotted path of a number, or of something that has a length, inside
+                the programs; told with each heap and census.
+        """
+        self._operations = operations
         within = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
         self.folder = Path(tempfile.mkdtemp(prefix="memopt-watch-", dir=within))
 
@@ -71,12 +80,25 @@ class Session:
 
     def rings(self) -> dict[int, Path]:
         """Return the newest ring of each process that ever had one, dead ones included."""
-        found: dict[int, tuple[int, Path]] = {}
-        for path in self.folder.glob("*.ring"):
-            pid, made_ns = map(int, path.stem.split("-"))
+        found: dict[int, tuple[int, str]] = {}
+        for pid, made_ns, name in self._names():
             if pid not in found or made_ns > found[pid][0]:
-                found[pid] = made_ns, path
-        return {pid: path for pid, (_, path) in found.items()}
+                found[pid] = made_ns, name
+        return {pid: self.folder / name for pid, (_, name) in found.items()}
+
+    def sweep(self) -> None:
+        """
+        Remove the rings of processes that are dead, and what was before the newest of others.
+
+        An `AgentReader` that is open keeps what it reads. A program that forks without
+        end leaves about 40 KB of shared memory for each child until this is called.
+        """
+        newest = self.rings()
+        alive = {pid for pid in newest if living(pid) is not None}
+        for pid, _, name in self._names():
+            # One that was made since is nobody's older ring.
+            if pid in newest and (pid not in alive or name < newest[pid].name):
+                (self.folder / name).unlink(missing_ok=True)
 
     def agent_of(self, pid: int) -> AgentReader | NotReached:
         """
@@ -90,7 +112,11 @@ class Session:
             return NotReached(pid, f"its maps cannot be read: {exc.strerror}")
         for line in maps.splitlines():
             if line.endswith(".ring") and str(self.folder) in line:
-                agent = AgentReader(Path(line[line.index(str(self.folder)) :]))
+                path = Path(line[line.index(str(self.folder)) :])
+                try:
+                    agent = AgentReader(path, operations=self._operations)
+                except MeasurementError as exc:
+                    return NotReached(pid, str(exc))
                 if agent.installed:
                     return agent
                 agent.close()
@@ -101,6 +127,13 @@ class Session:
         """Remove the rings of a process that is dead and was read to its end."""
         for path in self.folder.glob(f"{pid}-*.ring"):
             path.unlink(missing_ok=True)
+
+    def _names(self) -> list[tuple[int, int, str]]:
+        found = []
+        for name in os.listdir(self.folder):  # noqa: PTH208 - thousands of names, every second
+            pid, _, made_ns = name.removesuffix(".ring").partition("-")
+            found.append((int(pid), int(made_ns), name))
+        return found
 
     def _why(self, pid: int, maps: str) -> str:
         arguments = _words(pid, "cmdline")
@@ -114,6 +147,8 @@ class Session:
                     return f"it was started with {option}, which leaves no way in"
         if f"MEMOPT_WATCH={self.folder}" not in _words(pid, "environ"):
             return "it was started with an environment of its own"
+        if (begun := living(pid)) is not None and begun.age_s < _BEGINS_WITHIN_S:
+            return "its agent has not begun yet"
         return "its Python is older than 3.8 or not CPython, or it could not write its ring"
 
 

@@ -48,6 +48,9 @@ REQUESTED, REQUEST_LENGTH, ANSWERED, REPLY_LENGTH, REPLY_STATUS, LISTENING = ran
 
 REFUSED, FAILED = 1, 2
 
+SPARE_BYTES = 16 << 20
+"""With less room left in the folder's file system, nothing is written: it is shared memory."""
+
 LOOK_EVERY_S = 1.0
 HURRIED_US = 100
 """
@@ -60,7 +63,6 @@ asks: with the usual 5 ms the agent was kept waiting for longer than 30 s.
 """
 
 _MICROSECOND = 1e-6
-_FORK_WARNS_OF_THREADS = (3, 12)
 _UNTRACKED_MAPS = (3, 13)
 _ABOVE_PROGRAM = 200
 _STACK_BYTES = 256 * 1024
@@ -77,46 +79,26 @@ class Ring:
     def __init__(self, folder: str) -> None:
         now = time.monotonic_ns()
         path = "%s/%d-%d.ring" % (folder, os.getpid(), now)  # noqa: UP031 - the cheapest
+        self._folder = folder
+        if not self.has_room():
+            raise OSError("there is no room for another ring")
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             os.ftruncate(descriptor, SIZE_BYTES)
-            self.area, self._kept = _mapped(descriptor)
-            self._inode = os.fstat(descriptor).st_ino
+            # In a full file system, the first touch of a page would end the program.
+            os.posix_fallocate(descriptor, 0, REPLY_AT)
+            self.area, self.kept = _mapped(descriptor)
+            self.inode = os.fstat(descriptor).st_ino
         finally:
             os.close(descriptor)
         self.area[:RECORDED_BYTES] = bytes(RECORDED_BYTES)
         self.words = memoryview(self.area).cast("Q")
         self.words[PID], self.words[INSTALLED_NS] = os.getpid(), now
 
-    def leave(self) -> None:
-        """
-        Unmap, unless the map's descriptor was closed and its number belongs to the program.
-
-        The map would close that; it is then kept, which costs nothing but addresses.
-        """
-        try:
-            own = self._kept < 0 or os.fstat(self._kept).st_ino == self._inode
-        except OSError:
-            own = False
-        if own:
-            self.words.release()
-            self.area.close()
-        else:
-            _left.append(self.area)
-
-    def reply(self, number: int, status: int, text: bytes) -> None:
-        """Publish the answer to a request; the number last, so that none is read half written."""
-        self.area[REPLY_AT : REPLY_AT + len(text)] = text
-        self.words[REPLY_LENGTH], self.words[REPLY_STATUS] = len(text), status
-        self.words[ANSWERED] = number
-
-    def request(self) -> list[str]:
-        """Return the words of the last request."""
-        length = self.words[REQUEST_LENGTH]
-        return self.area[REQUEST_AT : REQUEST_AT + length].decode().split()
-
-
-_left: list[mmap.mmap] = []
+    def has_room(self) -> bool:
+        """Return whether the file system of the folder may be written to."""
+        found = os.statvfs(self._folder)
+        return found.f_bavail * found.f_frsize >= SPARE_BYTES
 
 
 def _mapped(descriptor: int) -> tuple[mmap.mmap, int]:
@@ -179,17 +161,17 @@ class Agent:
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self.ring = Ring(folder)
-        self._callback = pause_callback(self.ring.words)
-        gc.callbacks.append(self._callback)
+        self.callback = pause_callback(self.ring.words)
+        gc.callbacks.append(self.callback)
         self.busy = _thread.allocate_lock()
         """Held while the agent works on an answer: a fork must not happen then."""
 
         self.leave = _thread.allocate_lock()
         """Held while the thread shall stay."""
 
-        self._left = _thread.allocate_lock()
-        self._collects = True
-        self._was_free = False
+        self.left = _thread.allocate_lock()
+        self.collects = True
+        self.was_free = False
         self._interval_s = 0.0
         self.listen()
         self.ring.words[IS_MAGIC] = MAGIC
@@ -197,7 +179,7 @@ class Agent:
     def listen(self) -> None:
         """Start the thread; it takes no signal, and is unknown to `threading`."""
         self.leave.acquire(False)
-        self._left.acquire(False)
+        self.left.acquire(False)
         kept = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
         size = _thread.stack_size(_STACK_BYTES)
         try:
@@ -209,23 +191,10 @@ class Agent:
             _thread.stack_size(size)
             _signal.pthread_sigmask(_signal.SIG_SETMASK, kept)
 
-    def stop_listening(self, within_s: float = 2.0) -> None:
-        """End the thread, and wait until the kernel has forgotten it, within limits."""
-        if not self.ring.words[LISTENING]:
-            return
-        threads = _threads()
-        self.leave.release()
-        self._left.acquire(True, within_s)
-        self.ring.words[LISTENING] = 0
-        for _ in range(200):
-            if _threads() < threads:
-                break
-            time.sleep(50e-6)
-
     def _serve(self) -> None:
         # Bound here: at the interpreter's end, module globals are gone before this thread is.
         ring, leave, answer = self.ring, self.leave, self._answer
-        threads, hurry, be_patient = _thread._count, self._hurry, self._be_patient  # noqa: SLF001
+        threads, hurry, be_patient = _thread._count, self._hurry, self.be_patient  # noqa: SLF001
         seen = 0
         while not leave.acquire(True, LOOK_EVERY_S):
             number = ring.words[REQUESTED]
@@ -233,11 +202,11 @@ class Agent:
                 seen = number
                 if number != ring.words[ANSWERED]:
                     hurry()
-                    ring.reply(number, *answer(ring.request()))
+                    answer(number)
             # Where the program has threads, the interval is theirs.
             (hurry if threads() == 1 else be_patient)()
         be_patient()
-        self._left.release()
+        self.left.release()
 
     def _hurry(self) -> None:
         interval_s = sys.getswitchinterval()
@@ -246,25 +215,21 @@ class Agent:
             # A little more, so that it is not cut to one less.
             sys.setswitchinterval((HURRIED_US + 0.5) * _MICROSECOND)
 
-    def _be_patient(self) -> None:
+    def be_patient(self) -> None:
         """Return to the program's own interval, unless it has set another one since."""
         if self._interval_s and round(sys.getswitchinterval() / _MICROSECOND) == HURRIED_US:
             sys.setswitchinterval(self._interval_s)
 
-    def _answer(self, request: list[str]) -> tuple[int, bytes]:
+    def _answer(self, number: int) -> None:
         try:
             self.work()
             try:
-                text = repr(_loaded("memopt_answers").answer(self, request)).encode()
+                respond = _loaded("memopt_answers").respond
             finally:
                 self.rest()
-        except Refused as exc:
-            return REFUSED, str(exc).encode()
-        except Exception as exc:  # noqa: BLE001 - it is told to the watcher, not to the program
-            return FAILED, repr(exc).encode()[:REPLY_BYTES]
-        if len(text) > REPLY_BYTES:
-            return FAILED, b"the answer is too long"
-        return 0, text
+            respond(self, number)
+        except Exception:  # noqa: BLE001, S110 - the watcher gets no answer; the program runs on
+            pass
 
     def work(self) -> None:
         """
@@ -273,44 +238,14 @@ class Agent:
         They would run in a thread that the program does not know.
         """
         self.busy.acquire()
-        self._collects = gc.isenabled()
+        self.collects = gc.isenabled()
         gc.disable()
 
     def rest(self) -> None:
         """Let the program fork and collect again."""
-        if self._collects:
+        if self.collects:
             gc.enable()
         self.busy.release()
-
-    def before_fork(self) -> None:
-        """Let no fork happen inside an import or a half-done answer."""
-        self._was_free = self.busy.acquire(True, 5.0)
-        if sys.version_info >= _FORK_WARNS_OF_THREADS:
-            if self._was_free:
-                self.busy.release()
-                self._was_free = False
-            self.stop_listening()
-
-    def after_fork_in_parent(self) -> None:
-        """Go on as before."""
-        if self._was_free:
-            self.busy.release()
-        if sys.version_info >= _FORK_WARNS_OF_THREADS and not self.ring.words[LISTENING]:
-            self.listen()
-
-    def abandon(self) -> None:
-        """Leave the ring, which belongs to the process that forked this one."""
-        if self.busy.locked() and not self._was_free and self._collects:
-            gc.enable()
-        gc.callbacks.remove(self._callback)
-        if "memopt_tracing" in sys.modules:
-            sys.modules["memopt_tracing"].end()
-        self._be_patient()
-        self.ring.leave()
-
-
-def _threads() -> int:
-    return os.stat("/proc/self/task").st_nlink  # noqa: PTH116 - pathlib is not loaded
 
 
 _agent: Agent | None = None
@@ -330,13 +265,17 @@ def install(folder: str) -> None:
 
 
 def _before_fork() -> None:
+    # What a fork needs is loaded with the first of them: most programs never fork.
     if _agent is not None:
-        _agent.before_fork()
+        try:
+            _loaded("memopt_forks").before(_agent)
+        except Exception:  # noqa: BLE001, S110 - the child has no agent then, see below
+            pass
 
 
 def _after_fork_in_parent() -> None:
-    if _agent is not None:
-        _agent.after_fork_in_parent()
+    if _agent is not None and "memopt_forks" in sys.modules:
+        sys.modules["memopt_forks"].after_in_parent(_agent)
 
 
 def _after_fork() -> None:
@@ -344,7 +283,8 @@ def _after_fork() -> None:
     left, _agent = _agent, None
     try:
         if left is not None:
-            left.abandon()
+            gc.callbacks.remove(left.callback)
+            sys.modules["memopt_forks"].abandon(left)
         _agent = Agent(_folder)
     except Exception:  # noqa: BLE001, S110 - without a ring the child is "not measured"
         pass
@@ -353,7 +293,9 @@ def _after_fork() -> None:
 def _loaded(name: str) -> ModuleType:
     """Return a module of this folder, which is not on the program's path."""
     if name not in sys.modules:
-        from importlib.util import module_from_spec, spec_from_file_location
+        # What importlib.util leads to, which would have to be loaded first.
+        from _frozen_importlib import module_from_spec
+        from _frozen_importlib_external import spec_from_file_location
 
         spec = spec_from_file_location(name, "%s/%s.py" % (_HERE, name))  # noqa: UP031
         if spec is None or spec.loader is None:

@@ -35,7 +35,47 @@ class _Mallinfo2(ctypes.Structure):
     ]
 
 
+# Opened once: each opening leaves a cycle of objects, which the program would seem to leak.
+_mallinfo = getattr(ctypes.CDLL(None), "mallinfo2", None)
+if _mallinfo is not None:
+    _mallinfo.restype = _Mallinfo2
+
 _OLDEST_ATTRIBUTED = (3, 11)
+
+
+def respond(agent: memopt_agent.Agent, number: int) -> None:
+    """
+    Answer the last request, which has this number.
+
+    Writes nothing where the folder is full, or was removed: nobody waits there.
+    """
+    layout, ring = sys.modules["memopt_agent"], agent.ring
+    if not ring.has_room():
+        return
+    length = ring.words[layout.REQUEST_LENGTH]
+    request = ring.area[layout.REQUEST_AT : layout.REQUEST_AT + length].decode().split()
+    status, text = _answered(agent, request)
+    ring.area[layout.REPLY_AT : layout.REPLY_AT + len(text)] = text
+    ring.words[layout.REPLY_LENGTH], ring.words[layout.REPLY_STATUS] = len(text), status
+    # The number last, so that no reply is read half written.
+    ring.words[layout.ANSWERED] = number
+
+
+def _answered(agent: memopt_agent.Agent, request: list[str]) -> tuple[int, bytes]:
+    layout = sys.modules["memopt_agent"]
+    try:
+        agent.work()
+        try:
+            text = repr(answer(agent, request)).encode()
+        finally:
+            agent.rest()
+    except layout.Refused as exc:
+        return layout.REFUSED, str(exc).encode()
+    except Exception as exc:  # noqa: BLE001 - it is told to the watcher, not to the program
+        return layout.FAILED, repr(exc).encode()[: layout.REPLY_BYTES]
+    if len(text) > layout.REPLY_BYTES:
+        return layout.FAILED, b"the answer is too long"
+    return 0, text
 
 
 def answer(agent: memopt_agent.Agent, request: list[str]) -> dict[str, Any]:
@@ -49,20 +89,24 @@ def answer(agent: memopt_agent.Agent, request: list[str]) -> dict[str, Any]:
     return found
 
 
-def _heap(_agent: memopt_agent.Agent, _rest: list[str]) -> dict[str, Any]:
-    """Bytes that malloc has handed out and holds free, and Python's blocks."""
-    found: dict[str, Any] = {"blocks": sys.getallocatedblocks()}
-    mallinfo = getattr(ctypes.CDLL(None), "mallinfo2", None)
-    if mallinfo is not None:
-        mallinfo.restype = _Mallinfo2
-        read = mallinfo()
+def _heap(_agent: memopt_agent.Agent, rest: list[str]) -> dict[str, Any]:
+    """
+    ``heap [PATH]``: bytes that malloc has handed out and holds free, and Python's blocks.
+
+    With a path, the number that is there too.
+    """
+    found: dict[str, Any] = {"blocks": sys.getallocatedblocks(), "operations": _number(rest)}
+    if _mallinfo is not None:
+        read = _mallinfo()
         found["malloc_in_use"] = read.uordblks + read.hblkhd
         found["malloc_free"] = read.fordblks
     return found
 
 
 def _census(_agent: memopt_agent.Agent, rest: list[str]) -> dict[str, Any]:
-    return _module("memopt_census").census(deep=rest == ["deep"])  # type: ignore[no-any-return]
+    """``census deep|- [PATH]``."""
+    deep, path = rest[0] == "deep", rest[1:]
+    return _module("memopt_census").census(deep=deep, operations=lambda: _number(path))  # type: ignore[no-any-return]
 
 
 def _window(agent: memopt_agent.Agent, rest: list[str]) -> dict[str, Any]:
@@ -79,6 +123,35 @@ def _holders(_agent: memopt_agent.Agent, rest: list[str]) -> dict[str, Any]:
     idents = [] if containers == "-" else [int(each) for each in containers.split(",")]
     names = [] if types == "-" else types.split(",")
     return _module("memopt_holders").holders(idents, names)  # type: ignore[no-any-return]
+
+
+def _number(path: list[str]) -> float | None:
+    """
+    Return the number at a dotted path, or the length of what is there, or nothing.
+
+    Whatever the program's own attributes raise is an answer of nothing.
+    """
+    if not path:
+        return None
+    try:
+        found = _at(path[0].split("."))
+        number = float(found) if hasattr(found, "__float__") else float(len(found))
+    except Exception:  # noqa: BLE001 - code of the program's, which may raise anything
+        return None
+    # What is not finite cannot be written as a literal.
+    return number if abs(number) < float("inf") else None
+
+
+def _at(names: list[str]) -> Any:
+    """Return what attributes lead to from the module with the longest name that fits."""
+    for length in range(len(names), 0, -1):
+        module = sys.modules.get(".".join(names[:length]))
+        if module is not None:
+            found: Any = module
+            for name in names[length:]:
+                found = getattr(found, name)
+            return found
+    raise LookupError(names[0])
 
 
 def _module(name: str) -> Any:

@@ -68,14 +68,19 @@ def select(
     return result
 
 
-def census(*, deep: bool) -> dict[str, Any]:
-    """Return counts by type and lengths by container, with the longest stop in ns."""
+def census(*, deep: bool, operations: Callable[[], float | None]) -> dict[str, Any]:
+    """
+    Return counts by type and lengths by container, with the longest stop in ns.
+
+    *operations* is called between the two, at the moment that the census bears.
+    """
     began = time.perf_counter_ns()
     counts: dict[type, int] = {}
     _count_elements(counts, map(type, every()))
     stops = [time.perf_counter_ns() - began]
     total = sum(counts.values())
     kinds = KINDS | {each for each in counts if _is_container(each)}
+    done = operations()
     at_ns = time.monotonic_ns()
     found = select(every(), kinds, type, _long_ones)
     stops.append(time.monotonic_ns() - at_ns)
@@ -95,6 +100,7 @@ def census(*, deep: bool) -> dict[str, Any]:
         "containers": [(ident, *rest) for ident, rest in largest[:MOST_CONTAINERS]],
         "containers_left_out": max(0, len(largest) - MOST_CONTAINERS),
         "stop_ns": max(stops),
+        "operations": done,
     }
 
 
