@@ -101,16 +101,13 @@ class AgentReader:
         self._asking = threading.Lock()
         self._waiting = 0
         self._asked: int | None = None
-        self._given_up = False
+        self.given_up = False
+        """Set to let a thread that waits for an answer wait no more, and none ask."""
 
     def close(self) -> None:
         """Unmap the shared memory."""
         self._words.release()
         self._area.close()
-
-    def give_up(self) -> None:
-        """Let a thread that waits for an answer wait no more, and none ask again."""
-        self._given_up = True
 
     @property
     def installed(self) -> bool:
@@ -149,7 +146,7 @@ class AgentReader:
 
         Gives way to another thread that waits for its turn, so that neither starves.
         """
-        if self._asked is not None or not self.listening or self._given_up:
+        if self._asked is not None or not self.listening or self.given_up:
             return False
         if self._waiting or not self._asking.acquire(blocking=False):
             return False
@@ -237,7 +234,7 @@ class AgentReader:
             raise SubjectDied(f"process {self.pid} is gone")
         if time.monotonic() > until_s:
             raise SubjectHung(f"the agent in process {self.pid} does not answer")
-        if self._given_up:
+        if self.given_up:
             raise MeasurementError(f"the agent in process {self.pid} is asked no more")
         self._sleep(_ASK_AGAIN_EVERY_S)
 

@@ -267,7 +267,7 @@ def install(folder: str) -> None:
 def _before_fork() -> None:
     # What a fork needs is loaded with the first of them: most programs never fork.
     if _agent is not None:
-        try:
+        try:  # noqa: SIM105 - contextlib would be imported into the program
             _loaded("memopt_forks").before(_agent)
         except Exception:  # noqa: BLE001, S110 - the child has no agent then, see below
             pass
