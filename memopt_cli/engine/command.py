@@ -28,6 +28,9 @@ END_WITHIN_S = 10.0
 """For a program to end by itself after it was asked to; then it is killed."""
 
 _LOOK_EVERY_S = 0.02
+_ASKING = (signal.SIGTERM, signal.SIGCONT)
+"""A program that stands still does not come to its end before it is continued."""
+
 _SHELL_SIGNAL = 128
 
 
@@ -93,17 +96,20 @@ class Command:
         if self.status() is None:
             self.stopped = True
         if not (interrupted and self._ended(members, within_s)):
-            self._signal_command(signal.SIGTERM)
+            self._ask_to_end()
             self._wait(lambda: self.status() is not None, within_s)
-            _signal(members(), signal.SIGTERM)
+            for number in _ASKING:
+                _signal(members(), number)
         if not self._ended(members, within_s):
-            self._signal_command(signal.SIGKILL)
+            if self._process.poll() is None:
+                self._process.kill()
             _signal(members(), signal.SIGKILL)
             self._ended(members, within_s)
 
-    def _signal_command(self, number: signal.Signals) -> None:
-        if self._process.poll() is None:
-            self._process.send_signal(number)
+    def _ask_to_end(self) -> None:
+        for number in _ASKING:
+            if self._process.poll() is None:
+                self._process.send_signal(number)
 
     def _ended(self, members: Callable[[], Iterable[Living]], within_s: float) -> bool:
         return self._wait(lambda: self.status() is not None and not any(members()), within_s)

@@ -222,21 +222,14 @@ class Agent:
 
     def _answer(self, number: int) -> None:
         try:
-            self.work()
-            try:
+            with self.busy:  # no fork in the middle of an import
                 respond = _loaded("memopt_answers").respond
-            finally:
-                self.rest()
             respond(self, number)
         except Exception:  # noqa: BLE001, S110 - the watcher gets no answer; the program runs on
             pass
 
     def work(self) -> None:
-        """
-        Hold off forks, and collections: a collection here would run the program's finalisers.
-
-        They would run in a thread that the program does not know.
-        """
+        """Hold off forks, and collections, which would run finalisers in a strange thread."""
         self.busy.acquire()
         self.collects = gc.isenabled()
         gc.disable()
