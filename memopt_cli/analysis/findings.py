@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from memopt_cli.analysis.results import ThresholdResult
     from memopt_cli.scenario.model import Scenario
 
-_EXIT_CODES = {
+EXIT_CODES = {
     Verdict.PASSED: ExitCode.PASSED,
     Verdict.CROSSED: ExitCode.THRESHOLDS_CROSSED,
     Verdict.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
 }
-_SIGNALS = {1: ExitCode.HUNG_UP, 2: ExitCode.INTERRUPTED, 15: ExitCode.TERMINATED}
+SIGNALS = {1: ExitCode.HUNG_UP, 2: ExitCode.INTERRUPTED, 15: ExitCode.TERMINATED}
 
 
 def judge(recording: Recording, scenario: Scenario) -> RunFindings:
@@ -202,6 +202,6 @@ def _exit_code(recording: Recording, verdict: Verdict) -> ExitCode:
         case Outcome.FAILED:
             return ExitCode.TARGET_FAILED
         case Outcome.INTERRUPTED:
-            return _SIGNALS.get(recording.signal or 0, ExitCode.INCONCLUSIVE)
+            return SIGNALS.get(recording.signal or 0, ExitCode.INCONCLUSIVE)
         case _:
-            return _EXIT_CODES[verdict]
+            return EXIT_CODES[verdict]

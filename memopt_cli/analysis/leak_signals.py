@@ -29,6 +29,14 @@ class Metric(StrEnum):
     RSS = "resident set"
     USS = "USS"
     HEAP_IN_USE = "heap in use"
+    """Of both allocators: malloc's blocks and Python's small objects."""
+
+    MALLOC_IN_USE = "malloc in use"
+    """Of malloc alone: Python's objects of up to 512 bytes are not in it."""
+
+    MALLOC_FREE = "malloc free"
+    """Held by malloc for what comes: it tells fragmentation from memory that malloc never had."""
+
     TRACED = "traced bytes"
     ALLOCATED_BLOCKS = "allocated blocks"
     OBJECTS = "objects"
@@ -54,8 +62,20 @@ class Pattern(StrEnum):
 OUTSIDE = (Metric.ANONYMOUS, Metric.RSS, Metric.USS)
 """What the kernel charges, the surest first: file pages flip between shared and private."""
 
-INSIDE = (Metric.HEAP_IN_USE, Metric.TRACED, Metric.ALLOCATED_BLOCKS, Metric.OBJECTS)
+INSIDE = (
+    Metric.HEAP_IN_USE,
+    Metric.MALLOC_IN_USE,
+    Metric.TRACED,
+    Metric.ALLOCATED_BLOCKS,
+    Metric.OBJECTS,
+)
 """What the process knows itself, the most complete first."""
+
+HALVES = (Metric.MALLOC_IN_USE, Metric.ALLOCATED_BLOCKS)
+"""Neither is all of the heap: both must be steady where both were read."""
+
+FREE_SHARE = 0.5
+"""Malloc's free memory must make up so much of the process's growth to be its reason."""
 
 BYTES_EACH = {Metric.ALLOCATED_BLOCKS: 64.0, Metric.OBJECTS: 64.0}
 """Counts are judged as bytes, at the size of a usual small object."""
@@ -88,7 +108,10 @@ class Together:
 
     @property
     def measured_by(self) -> Metric:
-        """The metric whose slope is the figure: the leading one, unless it is a count."""
+        """The metric whose slope is the figure: the leading one, unless it is a count or a half."""
+        outside = next((one for one in OUTSIDE if one in self.growths), None)
+        if self.pattern is Pattern.LEAK and self.leading in HALVES and outside is not None:
+            return outside
         if self.leading is not None and self.leading not in BYTES_EACH:
             return self.leading
         return next(one for one in (*OUTSIDE, *INSIDE) if one in self.growths)
@@ -115,7 +138,8 @@ def together(signals: Sequence[Signal], *, tolerance: float | None = None) -> To
     inside = [metric for metric in INSIDE if metric in growths]
     pattern, leading = _pattern(growths, outside, inside)
     verdict = _VERDICTS[pattern]
-    return Together(verdict, pattern, _reason(pattern, leading, outside), leading, growths)
+    reason = _reason(pattern, leading, outside, halves=set(HALVES) <= growths.keys())
+    return Together(verdict, pattern, reason, leading, growths)
 
 
 def _judged(signal: Signal, tolerance: float | None) -> Growth:
@@ -134,11 +158,15 @@ def _pattern(
         hidden = outside is not None and not grows_outside
         return (Pattern.HIDDEN_LEAK if hidden else Pattern.LEAK), growing[0]
     steady = [one for one in inside if growths[one].verdict is LeakVerdict.NO_LEAK]
-    if grows_outside:
+    if outside is not None and grows_outside:
         if Metric.HEAP_IN_USE in steady:
             return Pattern.FRAGMENTATION, Metric.HEAP_IN_USE
+        if set(HALVES) <= set(steady) and _is_free(growths, outside):
+            return Pattern.FRAGMENTATION, outside
         return (Pattern.OUTSIDE_LEAK if steady else Pattern.LEAK), outside
     leading = inside[0] if inside else outside
+    if leading is Metric.MALLOC_IN_USE:
+        leading = next((one for one in HALVES if one in inside and one not in steady), leading)
     if leading is not None and growths[leading].verdict is LeakVerdict.NO_LEAK:
         complete = leading in {*OUTSIDE, Metric.HEAP_IN_USE, Metric.TRACED}
         if complete or (outside and growths[outside].verdict is LeakVerdict.NO_LEAK):
@@ -146,7 +174,25 @@ def _pattern(
     return Pattern.INCONCLUSIVE, leading
 
 
-def _reason(pattern: Pattern, leading: Metric | None, outside: Metric | None) -> str:
+def _is_free(growths: Mapping[Metric, Growth], outside: Metric) -> bool:
+    """Return whether what the process grows by is shown to be malloc's free memory."""
+    grown, free = growths[outside].slope, growths.get(Metric.MALLOC_FREE)
+    if grown is None or free is None or free.slope is None or free.low is None:
+        return False
+    return free.low > 0 and free.slope >= FREE_SHARE * grown
+
+
+def _reason(
+    pattern: Pattern, leading: Metric | None, outside: Metric | None, *, halves: bool
+) -> str:
+    """Return what the pattern rests on; *halves*: malloc and Python's blocks were both read."""
+    if halves and pattern is Pattern.OUTSIDE_LEAK:
+        return (
+            f"{leading} grows, and neither Python nor malloc has handed out more: memory that an "
+            "extension maps itself, or gaps in Python's arenas"
+        )
+    if halves and pattern is Pattern.FRAGMENTATION:
+        return f"{outside} grows by what malloc holds free: fragmentation, no leak"
     return {
         Pattern.LEAK: f"{leading} grows",
         Pattern.HIDDEN_LEAK: f"{leading} grows in heap that was free; {outside} does not show it",

@@ -6,17 +6,28 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis.drift import climbs, drift
+from memopt_cli.analysis.leak_signals import BYTES_EACH, OUTSIDE, Metric, Pattern
+from memopt_cli.analysis.results import Estimate, How, LeakVerdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from memopt_cli.analysis.results import Estimate
-    from memopt_cli.profiler.agent import InsideHeap
+    from memopt_cli.analysis.leak import Growth
+    from memopt_cli.analysis.leak_signals import Together
 
 
-FLAT_SHARE = 0.5
-"""What is in use must grow, at most, by so much of the process's growth to count as flat."""
+LARGEST_BLOCK_BYTES = 1024**2
+"""
+Blocks that would have to be larger than this on average are not what grows.
+
+Python's count of blocks creeps in most programs; one that creeps beside a native leak
+would otherwise be blamed for it.
+"""
+
+
+SMALLEST_BLOCK_BYTES = 1024
+"""
+Growth that Python objects of less could make up, within the interval of their count, is no
+sure native one.
+"""
 
 
 class Origin(StrEnum):
@@ -26,6 +37,9 @@ class Origin(StrEnum):
     NATIVE = "native"
     """Malloc has handed out more, Python has not: no line of Python can be named."""
 
+    MAPPED = "mapped"
+    """The process grows, and neither allocator has handed out more or holds it free."""
+
     FRAGMENTATION = "fragmentation"
     """The process grows, and what is in use in it does not."""
 
@@ -34,49 +48,65 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GrowthOrigin:
-    """The verdict, and the three drifts behind it; `None` with too few readings."""
+    """Who asked, and the three slopes behind it; `None` of what was not judged."""
 
     origin: Origin
     blocks_per_s: Estimate | None
     malloc_bytes_per_s: Estimate | None
     resident_bytes_per_s: Estimate | None
+    block_bytes_at_least: float | None
+    """Of native growth: Python's objects would need this size to be the reason after all."""
 
 
-def origin(
-    heaps: Sequence[InsideHeap],
-    resident_bytes: Sequence[int],
-    operations: Sequence[float] | None = None,
-) -> GrowthOrigin:
+def origin(found: Together) -> GrowthOrigin:
     """
-    Return where growth comes from.
+    Return where growth comes from, by the same fits that made the verdict.
 
-    Args:
-        heaps: Readings of the inside, in order.
-        resident_bytes: Anonymous resident memory at each of them.
-        operations: Done by then, if somebody counts: against them a leak is straight
-            even where the load comes in bursts. The drifts are per second all the same.
+    The slopes are per unit of the signals' times: per operation if these are counts of
+    operations.
     """
-    seconds = [heap.at_s for heap in heaps]
-    blocks = [heap.blocks for heap in heaps]
-    told = [heap.malloc_in_use_bytes for heap in heaps if heap.malloc_in_use_bytes is not None]
-    malloc = told if len(told) == len(heaps) else []
-    progress = seconds if operations is None else operations
-    found = Origin.NONE_SHOWN
-    if climbs(progress, blocks):
-        found = Origin.PYTHON
-    elif malloc and climbs(progress, malloc):
-        found = Origin.NATIVE
-    elif malloc and climbs(progress, resident_bytes) and _flat(progress, malloc, resident_bytes):
-        found = Origin.FRAGMENTATION
+    growths = found.growths
+    blocks = growths.get(Metric.ALLOCATED_BLOCKS)
+    malloc = growths.get(Metric.MALLOC_IN_USE)
+    outside = next((growths[one] for one in OUTSIDE if one in growths), None)
+    grown = max((one.slope or 0.0 for one in (malloc, outside) if one is not None), default=0.0)
+    who = _origin(found, blocks, malloc, grown)
     return GrowthOrigin(
-        origin=found,
-        blocks_per_s=drift(seconds, blocks),
-        malloc_bytes_per_s=drift(seconds, malloc) if malloc else None,
-        resident_bytes_per_s=drift(seconds, resident_bytes),
+        origin=who,
+        blocks_per_s=_slope(blocks, BYTES_EACH[Metric.ALLOCATED_BLOCKS]),
+        malloc_bytes_per_s=_slope(malloc),
+        resident_bytes_per_s=_slope(outside),
+        block_bytes_at_least=_least_size(blocks, grown) if who is Origin.NATIVE else None,
     )
 
 
-def _flat(progress: Sequence[float], in_use: Sequence[int], resident: Sequence[int]) -> bool:
-    """Return whether what is in use is shown not to be what the process grows by."""
-    asked, grown = drift(progress, in_use), drift(progress, resident)
-    return asked is not None and grown is not None and asked.high < FLAT_SHARE * grown.value
+def _origin(found: Together, blocks: Growth | None, malloc: Growth | None, grown: float) -> Origin:
+    if found.pattern is Pattern.FRAGMENTATION:
+        return Origin.FRAGMENTATION
+    if found.verdict is not LeakVerdict.LEAK:
+        return Origin.NONE_SHOWN
+    size = _least_size(blocks, grown)
+    if blocks is not None and (blocks.low or 0.0) > 0:
+        small = size is None or size <= LARGEST_BLOCK_BYTES
+        if small or blocks.verdict is LeakVerdict.LEAK:
+            return Origin.PYTHON
+    if blocks is None or blocks.verdict is not LeakVerdict.NO_LEAK:
+        return Origin.NONE_SHOWN
+    if malloc is not None and malloc.verdict is LeakVerdict.LEAK:
+        sure = size is None or size >= SMALLEST_BLOCK_BYTES
+        return Origin.NATIVE if sure else Origin.NONE_SHOWN
+    unasked = malloc is not None and malloc.verdict is LeakVerdict.NO_LEAK
+    return Origin.MAPPED if unasked else Origin.NONE_SHOWN
+
+
+def _least_size(blocks: Growth | None, grown: float) -> float | None:
+    """Return how large each new block would have to be, on average, to make up the growth."""
+    if blocks is None or blocks.high is None or blocks.high <= 0:
+        return None
+    return grown / (blocks.high / BYTES_EACH[Metric.ALLOCATED_BLOCKS])
+
+
+def _slope(growth: Growth | None, each: float = 1.0) -> Estimate | None:
+    if growth is None or growth.slope is None or growth.low is None or growth.high is None:
+        return None
+    return Estimate(growth.slope / each, growth.low / each, growth.high / each, How.FITTED)

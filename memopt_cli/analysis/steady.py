@@ -79,8 +79,8 @@ def growth(
     leaks, unsure = verdict is LeakVerdict.LEAK, verdict is LeakVerdict.INCONCLUSIVE
     return Leak(
         verdict=verdict,
-        slope_bytes_per_s=_estimate(leading, 1.0, _how(clock)),
-        slope_bytes_per_operation=_estimate(leading, rate, How.FITTED) if rate else None,
+        slope_bytes_per_s=estimate(leading, 1.0, _how(clock)),
+        slope_bytes_per_operation=estimate(leading, rate, How.FITTED) if rate else None,
         detectable_bytes_per_s=leading.detectable,
         samples=len(samples),
         over_s=over_s,
@@ -110,7 +110,7 @@ def _signals(samples: Sequence[Sample]) -> list[Signal]:
     return signals
 
 
-def _estimate(found: Growth, per_s: float, how: How) -> Estimate | None:
+def estimate(found: Growth, per_s: float, how: How) -> Estimate | None:
     """Return a slope per unit of what happens *per_s* times a second."""
     if found.slope is None or found.low is None or found.high is None:
         return None
@@ -130,7 +130,7 @@ def _verdict(
         return LeakVerdict.INCONCLUSIVE, reason
     if found.verdict is LeakVerdict.INCONCLUSIVE:
         longer = format_duration(_longer_s(leading, samples))
-        why = _doubtful(leading)
+        why = doubtful(leading)
         return found.verdict, f"{why}: run the steady stage {longer} longer"
     if found.pattern is Pattern.NO_LEAK and leading.high is not None:
         most, over = format_size(max(0.0, leading.high) * 3600), format_duration(leading.over_s)
@@ -140,7 +140,8 @@ def _verdict(
     return found.verdict, found.reason
 
 
-def _doubtful(growth: Growth) -> str:
+def doubtful(growth: Growth) -> str:
+    """Return why growth is neither a leak nor none."""
     if growth.doubt in {Doubt.UNSURE, Doubt.SMALL, None}:
         return "the interval is too wide to tell"
     return str(growth.doubt)

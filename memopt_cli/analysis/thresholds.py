@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from memopt_cli.analysis.results import Leak, VariantFindings
     from memopt_cli.profiler.histogram import Histogram
     from memopt_cli.scenario.model import Scenario, Threshold
+    from memopt_cli.scenario.thresholds import Expression
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -65,7 +66,7 @@ def judge(
     observed, reason = _observe(part)
     verdict = Verdict.INCONCLUSIVE
     if observed is not None:
-        verdict, reason = _compare(
+        verdict, reason = compare(
             observed,
             threshold.operator,
             threshold.limit.value,
@@ -111,7 +112,7 @@ def worst(verdicts: Sequence[Verdict]) -> Verdict:
     return Verdict.PASSED
 
 
-def _compare(observed: Estimate, sign: str, limit: float, *, rounded: bool) -> tuple[Verdict, str]:
+def compare(observed: Estimate, sign: str, limit: float, *, rounded: bool) -> tuple[Verdict, str]:
     """
     Return the verdict, and why it is inconclusive.
 
@@ -300,7 +301,7 @@ def _pauses(part: _Part) -> Observed:
     kept = merged(found for key, found in recording.pauses.items() if part.stage in {None, key[0]})
     if kept.count < sum(sample.gc_pauses for sample in part.samples):
         return None, "not all pauses were kept: the run was killed"
-    return _aggregate(part.threshold, kept), ""
+    return aggregate(part.threshold, kept), ""
 
 
 def _incomplete(recording: VariantRecording) -> str | None:
@@ -329,10 +330,11 @@ def _latency(part: _Part) -> Observed:
         return None, "not all latencies were kept: the run was killed"
     if not kept.count:
         return None, "no operation was timed"
-    return _aggregate(part.threshold, kept), ""
+    return aggregate(part.threshold, kept), ""
 
 
-def _aggregate(threshold: Threshold, histogram: Histogram) -> Estimate | None:
+def aggregate(threshold: Threshold | Expression, histogram: Histogram) -> Estimate | None:
+    """Return what a threshold is about of durations that were all kept."""
     if threshold.aggregation == "count":
         return Estimate.exact(histogram.count)
     if not histogram.count:

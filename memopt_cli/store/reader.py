@@ -18,7 +18,7 @@ from memopt_cli.analysis.recording import (
 )
 from memopt_cli.errors import StoreError
 from memopt_cli.profiler.histogram import Histogram
-from memopt_cli.store import layout
+from memopt_cli.store import database, layout, watch_layout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,46 +43,29 @@ def read(directory: Path) -> Recording:
             f"{directory} holds no run: there is no {layout.SAMPLES}",
             hint="A run's folder is what `memopt simulate` names at its end.",
         )
-    try:
-        with closing(_open(path)) as base:
-            return _recording(base, directory)
-    except sqlite3.OperationalError as exc:
-        raise StoreError(
-            f"{path} cannot be read: {exc}",
-            hint="A run that was killed has to be in a writable folder; otherwise it is damaged.",
-        ) from exc
-    except (
-        sqlite3.DatabaseError,
-        zlib.error,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-    ) as exc:
-        # Whatever is wrong with the values of a damaged file shows as one of these.
-        raise StoreError(
-            f"{path} cannot be read: {exc}", hint="It is damaged or was not written by memopt."
-        ) from exc
+    with database.snapshot(path) as base:
+        return _recording(base, directory)
 
 
 def newest(reports: Path) -> Path:
     """
-    Return the run in *reports* that was begun last.
+    Return the run or the watch in *reports* that was begun last.
 
     Raises:
         StoreError: There is none.
     """
-    runs = [path.parent for path in reports.glob(f"*/{layout.SAMPLES}")]
+    names = (layout.SAMPLES, watch_layout.READINGS)
+    runs = [path for name in names for path in reports.glob(f"*/{name}")]
     if not runs:
         raise StoreError(
             f"there is no run in {reports}/", hint="Make one: memopt simulate connections-10k"
         )
-    return max(runs, key=lambda run: (_started_at(run), run.name))
+    return max(runs, key=lambda run: (_started_at(run), run.parent.name)).parent
 
 
-def _started_at(directory: Path) -> str:
+def _started_at(path: Path) -> str:
     try:
-        with closing(_open(directory / layout.SAMPLES)) as base:
+        with closing(database.opened(path)) as base:
             row = base.execute("SELECT value FROM run WHERE name = 'started_at'").fetchone()
     except sqlite3.DatabaseError:
         # A damaged run must not hide the others; named directly, it is reported.
@@ -90,16 +73,7 @@ def _started_at(directory: Path) -> str:
     return "" if row is None else str(json.loads(row["value"]))
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    # As a quoted URI: a folder's name may hold what a URI gives a meaning to, like # and %.
-    base = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-    base.row_factory = sqlite3.Row
-    return base
-
-
 def _recording(base: sqlite3.Connection, directory: Path) -> Recording:
-    # One moment of a run that goes on: without it, samples of a stage that is not read yet.
-    base.execute("BEGIN")
     run: dict[str, Any] = {
         row["name"]: json.loads(row["value"]) for row in base.execute("SELECT * FROM run")
     }

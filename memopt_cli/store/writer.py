@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
-import sqlite3
 import zlib
-from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
 from memopt_cli.analysis.recording import Outcome
-from memopt_cli.errors import StoreError
-from memopt_cli.store import layout
+from memopt_cli.store import database, layout
+from memopt_cli.store.database import refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -28,13 +25,6 @@ _ADD_SAMPLE = (
 )
 
 
-_FULL = (
-    "Free space, or choose another folder with --out. What was measured up to then is kept: "
-    "`memopt report` renders it."
-)
-_ELSEWHERE = "Give a new or an empty folder with --out."
-
-
 class RunWriter:
     """
     The only writer of a run's folder; close it to leave one plain file behind.
@@ -45,13 +35,7 @@ class RunWriter:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        with _refusals(directory):
-            directory.mkdir(parents=True, exist_ok=True)
-            if (directory / layout.SAMPLES).exists():
-                raise StoreError(f"{directory} holds a run already", hint=_ELSEWHERE)
-            if any(directory.iterdir()):
-                raise StoreError(f"{directory} is not empty", hint=_ELSEWHERE)
-            self._base = _created(directory / layout.SAMPLES)
+        self._base = database.created(directory, layout.SAMPLES, layout.TABLES)
 
     def __enter__(self) -> Self:
         return self
@@ -84,7 +68,7 @@ class RunWriter:
             signal=None,
             wall_s=0.0,
         )
-        with _refusals(self.directory):
+        with refusals(self.directory):
             (self.directory / layout.SCENARIO).write_text(scenario, encoding="utf-8")
 
     def begin_variant(
@@ -98,7 +82,7 @@ class RunWriter:
     ) -> int:
         """Return the number of a new variant of the run."""
         row = (json.dumps(dict(cell)), name, unit, has_pool, preallocated, Outcome.RUNNING)
-        with _refusals(self.directory):
+        with refusals(self.directory):
             cursor = self._base.execute(
                 "INSERT INTO variants VALUES (NULL, ?, ?, ?, ?, ?, ?, '', '', '', 'null', 0, 0)",
                 row,
@@ -110,12 +94,12 @@ class RunWriter:
     def begin_stage(self, variant: int, number: int, stage: StageSpan) -> None:
         """Write that a stage has begun."""
         row = (variant, number, stage.name, stage.starts_s, stage.ends_s, stage.units)
-        with _refusals(self.directory):
+        with refusals(self.directory):
             self._base.execute("INSERT INTO stages VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def add_sample(self, variant: int, sample: Sample) -> None:
         """Write one sample; it outlives a kill from the moment this returns."""
-        with _refusals(self.directory):
+        with refusals(self.directory):
             self._base.execute(_ADD_SAMPLE, (variant, *dataclasses.astuple(sample)))
 
     def put_latency(self, variant: int, stage: int, histogram: Histogram) -> None:
@@ -158,17 +142,10 @@ class RunWriter:
 
     def close(self) -> None:
         """Fold the write-ahead log into the one file."""
-        try:
-            with _refusals(self.directory):
-                self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                with suppress(sqlite3.OperationalError):
-                    # Refused while somebody reads; the run is whole, its log stays beside it.
-                    self._base.execute("PRAGMA journal_mode=DELETE")
-        finally:
-            self._base.close()
+        database.close(self._base, self.directory)
 
     def _set(self, **values: object) -> None:
-        with _refusals(self.directory):
+        with refusals(self.directory):
             # In one statement, so that a kill leaves all of it or nothing.
             self._base.execute(
                 f"INSERT OR REPLACE INTO run VALUES {', '.join(['(?, ?)'] * len(values))}",  # noqa: S608
@@ -177,7 +154,7 @@ class RunWriter:
 
     def _update(self, variant: int, **values: object) -> None:
         assignments = ", ".join(f"{name} = ?" for name in values)
-        with _refusals(self.directory):
+        with refusals(self.directory):
             self._base.execute(
                 f"UPDATE variants SET {assignments} WHERE id = ?",  # noqa: S608 - our own names
                 (*values.values(), variant),
@@ -186,40 +163,8 @@ class RunWriter:
     def _put(
         self, variant: int, stage: int, kind: str, generation: int, histogram: Histogram
     ) -> None:
-        with _refusals(self.directory):
+        with refusals(self.directory):
             self._base.execute(
                 "INSERT OR REPLACE INTO histograms VALUES (?, ?, ?, ?, ?)",
                 (variant, stage, kind, generation, zlib.compress(histogram.to_bytes(), 1)),
             )
-
-
-def _created(path: Path) -> sqlite3.Connection:
-    base = sqlite3.connect(path, isolation_level=None)
-    try:
-        base.execute("PRAGMA journal_mode=WAL")
-        base.execute("PRAGMA synchronous=NORMAL")
-        base.execute("PRAGMA wal_autocheckpoint=60")
-        base.executescript(layout.TABLES)
-    except sqlite3.Error:
-        base.close()
-        raise
-    return base
-
-
-@contextmanager
-def _refusals(directory: Path) -> Iterator[None]:
-    """Turn what the disk refuses into an error that says where and what to do."""
-    try:
-        yield
-    except sqlite3.OperationalError as exc:
-        full = "full" in str(exc) or "disk I/O" in str(exc)
-        raise StoreError(
-            f"cannot write the run in {directory}: {exc}",
-            hint=_FULL if full else "Choose another folder with --out.",
-        ) from exc
-    except OSError as exc:
-        full = exc.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-        raise StoreError(
-            f"cannot write the run in {directory}: {exc.strerror}",
-            hint=_FULL if full else "Choose another folder with --out.",
-        ) from exc

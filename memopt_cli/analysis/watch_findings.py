@@ -1,0 +1,176 @@
+"""From the recording of a watch to its findings: every figure of its report is made here."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING
+
+from memopt_cli.analysis import thresholds, watch_growth, watch_thresholds, watch_tree
+from memopt_cli.analysis.durations import distribution
+from memopt_cli.analysis.findings import EXIT_CODES, SIGNALS
+from memopt_cli.analysis.leak import FEWEST_SAMPLES
+from memopt_cli.analysis.recording import Outcome
+from memopt_cli.analysis.results import Verdict
+from memopt_cli.analysis.watch_results import ProcessFindings, WatchCost, WatchFindings
+from memopt_cli.exit_codes import ExitCode
+from memopt_cli.profiler.histogram import merged
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from memopt_cli.analysis.results import ThresholdResult
+    from memopt_cli.analysis.watch_limits import WatchLimits
+    from memopt_cli.analysis.watching import ProcessRecording, Reading, WatchRecording
+
+WHOLE = 0.9
+"""A process that lived for this share of the watch must have a verdict; others may."""
+
+
+def judge(recording: WatchRecording, limits: WatchLimits) -> WatchFindings:
+    """
+    Return what a watch means.
+
+    A leak that was seen is one however the watch ended. A person who ends a watch has
+    seen what there was; one that was killed, or whose target failed, cannot pass.
+    """
+    limit_bytes = _limit_bytes(recording)
+    now_bytes = float(sum(_last_rss_bytes(one, recording) for one in recording.processes))
+    processes = tuple(
+        _process(number, one, recording, limits, now_bytes, limit_bytes)
+        for number, one in enumerate(recording.processes)
+    )
+    tree = watch_tree.tree(recording, limits, now_bytes=now_bytes, limit_bytes=limit_bytes)
+    results = (
+        *watch_thresholds.leaks(processes, tree, limits),
+        *watch_thresholds.judged(recording.processes, processes, tree, limits),
+    )
+    verdict = _verdict(recording.outcome, results)
+    return WatchFindings(
+        target=recording.target,
+        started_at=recording.started_at,
+        interval_s=recording.interval_s,
+        outcome=recording.outcome,
+        reason=recording.reason,
+        signal=recording.signal,
+        exit_status=recording.exit_status,
+        environment=recording.environment,
+        wall_s=recording.wall_s,
+        processes=processes,
+        processes_left_out=recording.processes_left_out,
+        tree=tree,
+        limits=limits,
+        thresholds=results,
+        verdict=verdict,
+        exit_code=_exit_code(recording, verdict),
+    )
+
+
+def _process(
+    number: int,
+    recorded: ProcessRecording,
+    watch: WatchRecording,
+    limits: WatchLimits,
+    now_bytes: float,
+    limit_bytes: float | None,
+) -> ProcessFindings:
+    readings = recorded.readings
+    last = readings[-1] if readings else None
+    watched_s = readings[-1].at_s - readings[0].at_s if readings else 0.0
+    lived_s = (watch.wall_s if recorded.ended_s is None else recorded.ended_s) - recorded.began_s
+    pauses = merged(recorded.pauses.values())
+    return ProcessFindings(
+        number=number,
+        pid=recorded.pid,
+        parent_pid=recorded.parent_pid,
+        command=recorded.command,
+        began_s=recorded.began_s,
+        ended_s=recorded.ended_s,
+        is_whole=lived_s >= WHOLE * watch.wall_s,
+        is_judged=len(readings) >= FEWEST_SAMPLES,
+        watched_s=watched_s,
+        growth=watch_growth.growth(
+            watch_growth.signals(readings),
+            limits,
+            readings=readings,
+            now_bytes=now_bytes,
+            limit_bytes=limit_bytes,
+        ),
+        suspects=recorded.suspects,
+        looks=recorded.looks,
+        not_traced=recorded.not_traced,
+        inside=recorded.inside,
+        gc_pause=None if recorded.inside else distribution(pauses),
+        gc_pause_by_generation={}
+        if recorded.inside
+        else {generation: distribution(one) for generation, one in sorted(recorded.pauses.items())},
+        gc_pause_share=_share(None if recorded.inside else pauses.total_s, watched_s),
+        pauses_lost=recorded.pauses_lost,
+        cpu_share=_share(last.cpu_s - readings[0].cpu_s if last else None, watched_s),
+        peak_rss_bytes=max((one.rss_bytes for one in readings), default=None),
+        last_anonymous_bytes=last.resident_anonymous_bytes if last else None,
+        fragmentation=_fragmentation(readings),
+        threads=last.threads if last else None,
+        fds=last.fds if last else None,
+        cost=_cost(recorded, watched_s),
+    )
+
+
+def _share(part_s: float | None, watched_s: float) -> float | None:
+    return None if part_s is None or watched_s <= 0 else part_s / watched_s
+
+
+def _fragmentation(readings: Sequence[Reading]) -> float | None:
+    for one in reversed(readings):
+        in_use, free = one.malloc_in_use_bytes, one.malloc_free_bytes
+        if in_use is not None and free is not None:
+            return free / (in_use + free) if in_use + free else None
+    return None
+
+
+def _cost(recorded: ProcessRecording, watched_s: float) -> WatchCost:
+    costs = [one.cost_s for one in recorded.readings]
+    inside = [] if recorded.inside else [one.inside_cost_s for one in recorded.readings]
+    inside_total_s = sum(inside) if inside else None
+    return WatchCost(
+        readings=len(costs),
+        reading_p50_s=statistics.median(costs) if costs else None,
+        reading_max_s=max(costs, default=None),
+        reading_share=_share(sum(costs), watched_s),
+        inside_p50_s=statistics.median(inside) if inside else None,
+        inside_total_s=inside_total_s,
+        inside_share=_share(inside_total_s, watched_s),
+        traced_s=recorded.traced_s,
+        traced_share=_share(recorded.traced_s, watched_s),
+    )
+
+
+def _limit_bytes(recording: WatchRecording) -> float | None:
+    """Return the memory that there is: the machine's, or less where a control group limits it."""
+    told = (recording.environment.get(name) for name in ("memory_bytes", "memory_limit_bytes"))
+    return min((float(one) for one in told if one is not None), default=None)
+
+
+def _last_rss_bytes(process: ProcessRecording, watch: WatchRecording) -> int:
+    """Return what a process held at the end, nothing if it had ended well before."""
+    gone = process.ended_s is not None and process.ended_s < WHOLE * watch.wall_s
+    return process.readings[-1].rss_bytes if process.readings and not gone else 0
+
+
+def _verdict(outcome: Outcome, results: Sequence[ThresholdResult]) -> Verdict:
+    """Return the worst of all checks; a watch that could judge nothing is inconclusive."""
+    if not results:
+        return Verdict.INCONCLUSIVE
+    verdict = thresholds.worst([result.verdict for result in results])
+    if verdict is Verdict.PASSED and outcome not in {Outcome.FINISHED, Outcome.INTERRUPTED}:
+        return Verdict.INCONCLUSIVE
+    return verdict
+
+
+def _exit_code(recording: WatchRecording, verdict: Verdict) -> ExitCode:
+    match recording.outcome:
+        case Outcome.FAILED:
+            return ExitCode.TARGET_FAILED
+        case Outcome.INTERRUPTED:
+            return SIGNALS.get(recording.signal or 0, ExitCode.INCONCLUSIVE)
+        case _:
+            return EXIT_CODES[verdict]

@@ -1,0 +1,188 @@
+"""From the readings of a watched process, or of all of them, to a verdict in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from memopt_cli.analysis import leak, leak_outlook
+from memopt_cli.analysis.leak import FEWEST_SAMPLES
+from memopt_cli.analysis.leak_signals import BYTES_EACH, Metric, Pattern, Signal, together
+from memopt_cli.analysis.origin import origin
+from memopt_cli.analysis.results import Estimate, How, Leak, LeakVerdict
+from memopt_cli.analysis.steady import doubtful, estimate
+from memopt_cli.analysis.watch_results import GrowthFindings
+from memopt_cli.units import format_duration, format_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from memopt_cli.analysis.leak import Growth
+    from memopt_cli.analysis.leak_signals import Together
+    from memopt_cli.analysis.watch_limits import WatchLimits
+    from memopt_cli.analysis.watching import Reading
+
+PAGE_BYTES = 4096.0
+SWAPPED_BYTES = 1024**2
+"""Exact memory above the resident by this much is swap: then only the exact one shows growth."""
+
+_READ: Mapping[Metric, Callable[[Reading], float | None]] = {
+    Metric.ANONYMOUS: lambda reading: reading.resident_anonymous_bytes,
+    Metric.MALLOC_IN_USE: lambda reading: reading.malloc_in_use_bytes,
+    Metric.MALLOC_FREE: lambda reading: reading.malloc_free_bytes,
+    Metric.ALLOCATED_BLOCKS: lambda reading: reading.allocated_blocks,
+}
+
+
+METRICS = tuple(_READ)
+"""What a watch judges by, memory seen from outside first."""
+
+
+def signals(readings: Sequence[Reading]) -> list[Signal]:
+    """Return each metric that was read often enough to be judged, at its own times."""
+    found = []
+    for metric in _READ:
+        at, values = series(readings, metric)
+        if len(at) >= FEWEST_SAMPLES:
+            found.append(Signal(metric, at, values))
+    return found
+
+
+def series(readings: Sequence[Reading], metric: Metric) -> tuple[list[float], list[float]]:
+    """Return the times at which a metric was read, and its values, as counted."""
+    read = _READ[metric]
+    if metric is Metric.ANONYMOUS and _is_swapped(readings):
+        read = _exact
+    kept = [(one.at_s, value) for one in readings if (value := read(one)) is not None]
+    return [at for at, _ in kept], [value for _, value in kept]
+
+
+def _exact(reading: Reading) -> float | None:
+    return reading.anonymous_bytes
+
+
+def _is_swapped(readings: Sequence[Reading]) -> bool:
+    exact = [
+        one.anonymous_bytes - one.resident_anonymous_bytes
+        for one in readings
+        if one.anonymous_bytes is not None
+    ]
+    return len(exact) >= FEWEST_SAMPLES and max(exact) > SWAPPED_BYTES
+
+
+def growth(
+    metrics: Sequence[Signal],
+    limits: WatchLimits,
+    *,
+    readings: Sequence[Reading] = (),
+    now_bytes: float = 0.0,
+    limit_bytes: float | None = None,
+) -> GrowthFindings:
+    """
+    Return how memory grows, by all its metrics together.
+
+    Args:
+        metrics: As `signals` makes them; a verdict needs 24 readings.
+        limits: What a user tolerates, and calls severe.
+        readings: Of the process, for what it grows by per operation where these are counted.
+        now_bytes: What fills the limit already.
+        limit_bytes: Memory that there is, for the time until a leak has filled it.
+    """
+    over_s = max((one.t_seconds[-1] - one.t_seconds[0] for one in metrics), default=0.0)
+    per_hour = limits.leak_bytes_per_hour
+    found = together(metrics, tolerance=None if per_hour is None else per_hour * over_s / 3600)
+    leading = _measure(found)
+    judged = _unread()
+    if leading is not None:
+        judged = _leak(found, leading, limits, readings)
+        full_in_s = leak_outlook.time_to_limit_s(
+            replace(found.growths[leading], verdict=found.verdict),
+            now_bytes=now_bytes,
+            limit_bytes=limit_bytes,
+        )
+        judged = replace(judged, full_in_s=full_in_s)
+    return GrowthFindings(
+        leak=judged,
+        pattern=found.pattern,
+        measured_by=leading,
+        growths=found.growths,
+        starts_s={one.metric: one.t_seconds[0] for one in metrics},
+        origin=origin(found),
+    )
+
+
+def _measure(found: Together) -> Metric | None:
+    """Return the metric whose slope is the figure; of a leak that pages hide, what shows it."""
+    if not found.growths:
+        return None
+    return found.leading if found.pattern is Pattern.HIDDEN_LEAK else found.measured_by
+
+
+def _unread() -> Leak:
+    reason = f"a verdict needs {FEWEST_SAMPLES} readings: watch longer or read more often"
+    return Leak(LeakVerdict.INCONCLUSIVE, None, None, None, 0, 0.0, reason)
+
+
+def _leak(
+    found: Together,
+    metric: Metric,
+    limits: WatchLimits,
+    readings: Sequence[Reading],
+) -> Leak:
+    leading = found.growths[metric]
+    leaks = found.verdict is LeakVerdict.LEAK
+    unsure = found.verdict is LeakVerdict.INCONCLUSIVE
+    # Longest of all: the verdict waits for the metric that takes longest to tell.
+    waits = [leak_outlook.longer_s(one) for one in found.growths.values() if _is_unsure(one)]
+    longer_s = max(waits, default=leak_outlook.longer_s(leading)) if unsure else None
+    # By its own series the figure may be in doubt where another one shows the leak.
+    told = replace(leading, verdict=found.verdict)
+    return Leak(
+        verdict=found.verdict,
+        slope_bytes_per_s=estimate(leading, 1.0, How.FITTED),
+        slope_bytes_per_operation=per_operation(readings, metric),
+        detectable_bytes_per_s=leading.detectable,
+        samples=leading.samples,
+        over_s=leading.over_s,
+        reason=_reason(found, leading, longer_s),
+        settled_s=leading.settled_s,
+        longer_s=longer_s,
+        severity=leak_outlook.severity(told, limits.severities) if leaks else None,
+    )
+
+
+def _is_unsure(growth: Growth) -> bool:
+    return growth.verdict is LeakVerdict.INCONCLUSIVE
+
+
+def _reason(found: Together, leading: Growth, longer_s: float | None) -> str:
+    if longer_s is not None:
+        doubted = found.growths.get(found.leading, leading) if found.leading else leading
+        return f"{doubtful(doubted)}: watch {format_duration(longer_s)} longer"
+    if found.pattern is Pattern.NO_LEAK and leading.high is not None:
+        most, over = format_size(max(0.0, leading.high) * 3600), format_duration(leading.over_s)
+        return f"no more than {most}/h, seen for {over}"
+    return found.reason
+
+
+def per_operation(readings: Sequence[Reading], metric: Metric) -> Estimate | None:
+    """
+    Return by how many bytes a metric grows per operation; `None` where none were counted.
+
+    It is fitted to the operations, not a slope over time divided by a mean rate: where
+    the load comes in bursts, growth is straight only against what was done.
+    """
+    each = BYTES_EACH.get(metric, 1.0)
+    read = _READ.get(metric, _READ[Metric.ANONYMOUS])
+    done: list[float] = []
+    sizes: list[float] = []
+    for one in readings:
+        size = read(one)
+        if one.operations is not None and size is not None:
+            done.append(one.operations)
+            sizes.append(size * each)
+    if len(done) < FEWEST_SAMPLES or any(later < before for before, later in pairwise(done)):
+        return None
+    quantum = each if metric in BYTES_EACH else PAGE_BYTES
+    return estimate(leak.judge(done, sizes, quantum=quantum), 1.0, How.FITTED)

@@ -1,0 +1,126 @@
+"""The sum over all processes of a watch: what no single one of them shows."""
+
+from __future__ import annotations
+
+import statistics
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from memopt_cli.analysis import watch_growth
+from memopt_cli.analysis.leak import FEWEST_SAMPLES
+from memopt_cli.analysis.leak_signals import Metric, Signal
+from memopt_cli.analysis.watch_results import TreeFindings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from memopt_cli.analysis.watch_limits import WatchLimits
+    from memopt_cli.analysis.watching import ProcessRecording, WatchRecording
+
+    Floats = NDArray[np.float64]
+
+STALE = 2.5
+"""Readings older than this many intervals stand for no present one."""
+
+MOST_POINTS = 2000
+"""That are kept for drawing."""
+
+MOST_SUMS = 100_000
+"""A watch that has more intervals is added up less often, so that a tree stays bounded."""
+
+
+def tree(
+    recording: WatchRecording,
+    limits: WatchLimits,
+    *,
+    now_bytes: float,
+    limit_bytes: float | None,
+) -> TreeFindings | None:
+    """
+    Return the growth of all processes together; `None` if there was only one.
+
+    The sum is that of anonymous memory, and of what is known inside where every living
+    process told it. Pages that processes share since a fork count in each.
+    """
+    if len(recording.processes) < 2:  # noqa: PLR2004 - one process is no tree
+        return None
+    times = _grid(recording)
+    living = _living(recording.processes, times)
+    metrics = [
+        signal
+        for metric in watch_growth.METRICS
+        if (signal := _summed(recording, metric, times, living)) is not None
+    ]
+    found = watch_growth.growth(metrics, limits, now_bytes=now_bytes, limit_bytes=limit_bytes)
+    counts = [int(count) for count in living.sum(axis=0)]
+    return TreeFindings(
+        growth=found,
+        points=_points(metrics, times, counts),
+        processes_first=counts[0] if counts else 0,
+        processes_peak=max(counts, default=0),
+        processes_last=counts[-1] if counts else 0,
+    )
+
+
+def _grid(recording: WatchRecording) -> Floats:
+    """Return the times at which the processes are added up."""
+    import numpy as np
+
+    ends_s = max((p.readings[-1].at_s for p in recording.processes if p.readings), default=0.0)
+    step_s = max(recording.interval_s, ends_s / MOST_SUMS)
+    # A little late, so that what is read once an interval has been read by then.
+    return np.arange(step_s / 2, ends_s + step_s, step_s)
+
+
+def _living(processes: Sequence[ProcessRecording], times: Floats) -> NDArray[np.bool_]:
+    """Return, a row per process, whether it lived at each time."""
+    import numpy as np
+
+    return np.array(
+        [
+            (times >= one.began_s) & (times < (np.inf if one.ended_s is None else one.ended_s))
+            for one in processes
+        ]
+    )
+
+
+def _summed(
+    recording: WatchRecording, metric: Metric, times: Floats, living: NDArray[np.bool_]
+) -> Signal | None:
+    """Return the sum at those times at which every living process was read."""
+    import numpy as np
+
+    total = np.zeros(len(times))
+    known = living.any(axis=0)
+    for process, lives in zip(recording.processes, living, strict=True):
+        at, values = watch_growth.series(process.readings, metric)
+        if not at:
+            known &= ~lives
+            continue
+        latest = np.searchsorted(at, times, side="right") - 1
+        age = times - np.asarray(at)[np.maximum(latest, 0)]
+        fresh = (latest >= 0) & (age <= STALE * _pace(at, recording.interval_s))
+        known &= fresh | ~lives
+        total += np.where(lives & fresh, np.asarray(values)[np.maximum(latest, 0)], 0.0)
+    if known.sum() < FEWEST_SAMPLES:
+        return None
+    return Signal(metric, times[known].tolist(), total[known].tolist())
+
+
+def _pace(at: Sequence[float], interval_s: float) -> float:
+    gaps = [later - before for before, later in pairwise(at)]
+    return max(interval_s, statistics.median(gaps) if gaps else 0.0)
+
+
+def _points(
+    metrics: Sequence[Signal], times: Floats, counts: Sequence[int]
+) -> tuple[tuple[float, int, int], ...]:
+    if not metrics or metrics[0].metric is not Metric.ANONYMOUS:
+        return ()
+    by_time = dict(zip(times.tolist(), counts, strict=True))
+    step = max(1, len(metrics[0].t_seconds) // MOST_POINTS)
+    sums = list(zip(metrics[0].t_seconds, metrics[0].values, strict=True))[::step]
+    return tuple((at, by_time[at], round(size)) for at, size in sums)

@@ -1,0 +1,121 @@
+"""The SQLite file of a run's or a watch's folder: how it is made, written to, and opened."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+import zlib
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from memopt_cli.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_FULL = (
+    "Free space, or choose another folder with --out. What was measured up to then is kept: "
+    "`memopt report` renders it."
+)
+_ELSEWHERE = "Give a new or an empty folder with --out."
+
+
+def created(directory: Path, name: str, tables: str) -> sqlite3.Connection:
+    """
+    Return a new database in a folder that holds nothing yet.
+
+    Raises:
+        StoreError: The folder cannot be made, or holds something.
+    """
+    with refusals(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        if (directory / name).exists():
+            raise StoreError(f"{directory} holds a run already", hint=_ELSEWHERE)
+        if any(directory.iterdir()):
+            raise StoreError(f"{directory} is not empty", hint=_ELSEWHERE)
+        return _created(directory / name, tables)
+
+
+def _created(path: Path, tables: str) -> sqlite3.Connection:
+    base = sqlite3.connect(path, isolation_level=None)
+    try:
+        base.execute("PRAGMA journal_mode=WAL")
+        base.execute("PRAGMA synchronous=NORMAL")
+        base.execute("PRAGMA wal_autocheckpoint=60")
+        base.executescript(tables)
+    except sqlite3.Error:
+        base.close()
+        raise
+    return base
+
+
+def close(base: sqlite3.Connection, directory: Path) -> None:
+    """Fold the write-ahead log into the one file."""
+    try:
+        with refusals(directory):
+            base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            with suppress(sqlite3.OperationalError):
+                # Refused while somebody reads; the run is whole, its log stays beside it.
+                base.execute("PRAGMA journal_mode=DELETE")
+    finally:
+        base.close()
+
+
+@contextmanager
+def refusals(directory: Path) -> Iterator[None]:
+    """Turn what the disk refuses into an error that says where and what to do."""
+    try:
+        yield
+    except sqlite3.OperationalError as exc:
+        full = "full" in str(exc) or "disk I/O" in str(exc)
+        raise StoreError(
+            f"cannot write the run in {directory}: {exc}",
+            hint=_FULL if full else "Choose another folder with --out.",
+        ) from exc
+    except OSError as exc:
+        full = exc.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+        raise StoreError(
+            f"cannot write the run in {directory}: {exc.strerror}",
+            hint=_FULL if full else "Choose another folder with --out.",
+        ) from exc
+
+
+def opened(path: Path) -> sqlite3.Connection:
+    """Return a database for reading, also one that is being written."""
+    # As a quoted URI: a folder's name may hold what a URI gives a meaning to, like # and %.
+    base = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    base.row_factory = sqlite3.Row
+    return base
+
+
+@contextmanager
+def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
+    """
+    Give a database as it is at one moment, also while it is being written.
+
+    Raises:
+        StoreError: It cannot be read, or what it holds makes no sense.
+    """
+    try:
+        with closing(opened(path)) as base:
+            # Without it, rows would be read that belong to something not read yet.
+            base.execute("BEGIN")
+            yield base
+    except sqlite3.OperationalError as exc:
+        raise StoreError(
+            f"{path} cannot be read: {exc}",
+            hint="A run that was killed has to be in a writable folder; otherwise it is damaged.",
+        ) from exc
+    except (
+        sqlite3.DatabaseError,
+        zlib.error,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as exc:
+        # Whatever is wrong with the values of a damaged file shows as one of these.
+        raise StoreError(
+            f"{path} cannot be read: {exc}", hint="It is damaged or was not written by memopt."
+        ) from exc
