@@ -1,4 +1,4 @@
-"""`memopt report`: render any run again, finished or not."""
+"""`memopt report`: render any run or watch again, finished or not."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from memopt_cli.errors import StoreError, UsageError
 if TYPE_CHECKING:
     from memopt_cli.analysis.recording import Recording
     from memopt_cli.analysis.results import RunFindings
+    from memopt_cli.analysis.watch_results import WatchFindings
+    from memopt_cli.analysis.watching import WatchRecording
 
 
 class Format(StrEnum):
@@ -25,7 +27,7 @@ class Format(StrEnum):
 
 def report(
     runs: Annotated[
-        list[Path] | None, typer.Argument(help="Folders of runs; the newest by default.")
+        list[Path] | None, typer.Argument(help="Folders of runs or watches; the newest by default.")
     ] = None,
     format_: Annotated[
         Format, typer.Option("--format", help="What to print with --out -.")
@@ -34,11 +36,8 @@ def report(
         str, typer.Option(help="'-' prints to stdout; otherwise the run's folder is updated.")
     ] = "",
 ) -> None:
-    """Write report.md, run.json and the figures of a run anew."""
+    """Write report.md, run.json and the figures of a run or a watch anew."""
     from memopt_cli.cli.folders import REPORTS
-    from memopt_cli.report import wording
-    from memopt_cli.report.json import to_json
-    from memopt_cli.report.markdown import markdown
     from memopt_cli.store import reader
 
     if out not in ("", "-"):
@@ -53,12 +52,32 @@ def report(
         raise UsageError("several runs are not one JSON document", hint="Print them one by one.")
     for folder in folders:
         if out == "-":
-            found, _ = judged(folder)
-            text = to_json(found) if format_ is Format.JSON else markdown(found)
-            typer.echo(text, nl=False)
+            typer.echo(_text(folder, format_), nl=False)
         else:
-            found = render(folder)
-            typer.echo(f"{wording.summary(found)}\nReport: {folder}/report.md")
+            typer.echo(f"{_rendered(folder)}\nReport: {folder}/report.md")
+
+
+def _text(folder: Path, format_: Format) -> str:
+    """Return a run or a watch as one document."""
+    from memopt_cli.report import json, markdown, watch_json, watch_markdown
+    from memopt_cli.store.watch_reader import is_watch
+
+    if is_watch(folder):
+        watch, _ = judged_watch(folder)
+        as_json = format_ is Format.JSON
+        return watch_json.to_json(watch) if as_json else watch_markdown.markdown(watch)
+    found, _ = judged(folder)
+    return json.to_json(found) if format_ is Format.JSON else markdown.markdown(found)
+
+
+def _rendered(folder: Path) -> str:
+    """Write the report files of a run or a watch, and return its verdict as one line."""
+    from memopt_cli.report import watch_wording, wording
+    from memopt_cli.store.watch_reader import is_watch
+
+    if is_watch(folder):
+        return watch_wording.headline(render_watch(folder))
+    return wording.summary(render(folder))
 
 
 def judged(folder: Path) -> tuple[RunFindings, Recording]:
@@ -78,6 +97,25 @@ def render(folder: Path) -> RunFindings:
 
     found, recording = judged(folder)
     for name, content in contents.files(found, recording).items():
+        _replace(folder / name, content)
+    return found
+
+
+def judged_watch(folder: Path) -> tuple[WatchFindings, WatchRecording]:
+    """Return what a watch's folder holds, judged by the limits it was begun with."""
+    from memopt_cli.analysis.watch_findings import judge
+    from memopt_cli.store.watch_reader import read_limits, read_watch
+
+    recording = read_watch(folder)
+    return judge(recording, read_limits(folder)), recording
+
+
+def render_watch(folder: Path) -> WatchFindings:
+    """Write the report files of a watch into its folder, and return its findings."""
+    from memopt_cli.report import watch_folder
+
+    found, recording = judged_watch(folder)
+    for name, content in watch_folder.files(found, recording).items():
         _replace(folder / name, content)
     return found
 

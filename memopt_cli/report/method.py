@@ -9,6 +9,8 @@ from memopt_cli.report.tables import table
 from memopt_cli.units import format_count, format_duration, format_size
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from memopt_cli.analysis.results import RunFindings, VariantFindings
 
 _SUBJECTS = (
@@ -85,9 +87,19 @@ def _divided(variant: VariantFindings) -> str:
 
 def environment(run: RunFindings) -> list[str]:
     """Return the machine and the runtime that the run was measured on."""
-    values = {"started": run.started_at, "wall time": format_duration(run.wall_s)}
-    values |= {f"tag {name}": text for name, text in run.tags.items()}
-    for name, value in run.environment.items():
+    return place(run.started_at, run.wall_s, run.environment, run.tags)
+
+
+def place(
+    started_at: str,
+    wall_s: float,
+    found: Mapping[str, str | int | float],
+    tags: Mapping[str, str],
+) -> list[str]:
+    """Return when and where something was measured; sizes are named ``…_bytes``."""
+    values = {"started": started_at, "wall time": format_duration(wall_s)}
+    values |= {f"tag {name}": text for name, text in tags.items()}
+    for name, value in found.items():
         title = name.removesuffix("_bytes").replace("_", " ")
         shown = format_size(float(value)) if name.endswith("_bytes") else str(value)
         values[title] = shown

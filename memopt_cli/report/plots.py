@@ -45,7 +45,7 @@ def pictures(run: RunFindings, recording: Recording) -> list[Picture]:
         ("matrix.png", matrix(run)),
         ("durations.png", durations(run)),
     ]
-    return [_picture(name, figure) for name, figure in found if figure is not None]
+    return [picture(name, figure) for name, figure in found if figure is not None]
 
 
 def memory_over_time(run: RunFindings, recording: Recording) -> Figure | None:
@@ -150,7 +150,8 @@ def durations(run: RunFindings) -> Figure | None:
     return figure
 
 
-def _picture(name: str, figure: Figure) -> Picture:
+def picture(name: str, figure: Figure) -> Picture:
+    """Return a figure as a file; its title is that of its parts."""
     buffer = io.BytesIO()
     # Without the version of matplotlib in it, equal figures are equal files.
     figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
