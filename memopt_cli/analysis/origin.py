@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from memopt_cli.analysis.leak_signals import Together
 
 
-LARGEST_BLOCK_BYTES = 1024**2
+LARGEST_BLOCK_BYTES = 64 * 1024
 """
 Blocks that would have to be larger than this on average are not what grows.
 
@@ -85,17 +85,16 @@ def _origin(found: Together, blocks: Growth | None, malloc: Growth | None, grown
         return Origin.FRAGMENTATION
     if found.verdict is not LeakVerdict.LEAK:
         return Origin.NONE_SHOWN
-    size = _least_size(blocks, grown)
-    if blocks is not None and (blocks.low or 0.0) > 0:
-        small = size is None or size <= LARGEST_BLOCK_BYTES
-        if small or blocks.verdict is LeakVerdict.LEAK:
-            return Origin.PYTHON
-    if blocks is None or blocks.verdict is not LeakVerdict.NO_LEAK:
+    if blocks is None:
         return Origin.NONE_SHOWN
+    size = _least_size(blocks, grown)
+    if (blocks.low or 0.0) > 0 and (size is None or size <= LARGEST_BLOCK_BYTES):
+        return Origin.PYTHON
     if malloc is not None and malloc.verdict is LeakVerdict.LEAK:
         sure = size is None or size >= SMALLEST_BLOCK_BYTES
         return Origin.NATIVE if sure else Origin.NONE_SHOWN
-    unasked = malloc is not None and malloc.verdict is LeakVerdict.NO_LEAK
+    steady = {one.verdict for one in (blocks, malloc) if one is not None}
+    unasked = malloc is not None and steady == {LeakVerdict.NO_LEAK}
     return Origin.MAPPED if unasked else Origin.NONE_SHOWN
 
 

@@ -59,7 +59,7 @@ def tree(
     return TreeFindings(
         growth=found,
         points=_points(metrics, times, counts),
-        processes_first=counts[0] if counts else 0,
+        processes_first=next((count for count in counts if count), 0),
         processes_peak=max(counts, default=0),
         processes_last=counts[-1] if counts else 0,
     )

@@ -49,7 +49,7 @@ def markdown(found: WatchFindings, pictures: Sequence[Picture] = ()) -> str:
     sections = [
         f"# {watch_wording.headline(found)}",
         _watched(found),
-        *(f"![{picture.title}]({picture.name})" for picture in pictures),
+        *(f"![{' '.join(picture.title.split())}]({picture.name})" for picture in pictures),
         *_processes(found),
         *_suspects(found),
         *_origins(found),
@@ -163,20 +163,16 @@ def _suspects(found: WatchFindings) -> list[str]:
 
 
 def _suspect(suspect: Suspect) -> list[str]:
-    per_hour = [f"{format_size(end)}/h" for end in _ends(suspect) if end is not None]
     return [
         f"`{suspect.file}:{suspect.line}`" if suspect.file else "not seen being made",
-        f"{per_hour[0]} ({per_hour[1]} to {per_hour[2]})" if per_hour else _entries(suspect),
+        _entries(suspect)
+        if suspect.bytes_per_hour is None
+        else watch_wording.hourly(suspect.bytes_per_hour),
         wording.size(suspect.bytes_per_operation) if suspect.bytes_per_operation else "-",
         "-" if suspect.bytes_per_entry is None else format_size(suspect.bytes_per_entry),
         f"`{suspect.holder}`" if suspect.holder else "-",
         suspect.contents or "-",
     ]
-
-
-def _ends(suspect: Suspect) -> tuple[float | None, ...]:
-    found = suspect.bytes_per_hour
-    return () if found is None else (found.value, found.low, found.high)
 
 
 def _entries(suspect: Suspect) -> str:
@@ -222,7 +218,7 @@ def _pauses(found: WatchFindings) -> list[str]:
 def _pause_rows(one: ProcessFindings) -> list[list[str]]:
     if one.gc_pause is None:
         return [[str(one.pid), f"not measured: {one.inside}", *["-"] * 6]]
-    share = wording.ratio(one.gc_pause_share)
+    share = watch_wording.share(one.gc_pause_share)
     lost = f" and {format_count(one.pauses_lost)} lost" if one.pauses_lost else ""
     rows = [_pause_row(one, "all", one.gc_pause, lost, share)]
     if len(one.gc_pause_by_generation) > 1:
@@ -283,11 +279,11 @@ def _cost_row(one: ProcessFindings) -> list[str]:
         format_count(cost.readings),
         wording.seconds(cost.reading_p50_s),
         wording.seconds(cost.reading_max_s),
-        wording.ratio(cost.reading_share),
+        watch_wording.share(cost.reading_share),
         wording.seconds(cost.inside_p50_s),
         wording.seconds(cost.inside_total_s),
-        wording.ratio(cost.inside_share),
+        watch_wording.share(cost.inside_share),
         format_count(one.looks),
         format_duration(cost.traced_s),
-        wording.ratio(cost.traced_share),
+        watch_wording.share(cost.traced_share),
     ]

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from memopt_cli.analysis import watch_growth
-from memopt_cli.analysis.leak_signals import BYTES_EACH, OUTSIDE, Metric
+from memopt_cli.analysis.leak_signals import BYTES_EACH, OUTSIDE, Metric, Pattern
 from memopt_cli.report import watch_wording
 from memopt_cli.report.drawing import MARKERS, colour, finish, new_figure
 from memopt_cli.report.plots import MIB, MILLISECOND, Picture, picture
@@ -109,7 +109,6 @@ def _memory(
     *,
     many: bool,
 ) -> None:
-    name = f"{one.pid} " if many else ""
     for metric, style, width in ((Metric.ANONYMOUS, "-", 1.2), (Metric.MALLOC_IN_USE, "--", 0.9)):
         at, values = watch_growth.series(recorded.readings, metric)
         step = max(1, len(at) // MOST_POINTS)
@@ -120,27 +119,50 @@ def _memory(
                 style,
                 color=colour(number),
                 linewidth=width,
-                label=f"{name}{_LABELS[metric]}",
+                label=_label(metric, one, number, many=many),
             )
-    if one.is_judged:
+    grows = one.leaks or one.growth.pattern is Pattern.FRAGMENTATION
+    if one.is_judged and (grows or not many):
         _line(axes, one.growth, recorded, scale_s)
 
 
+def _label(metric: Metric, one: ProcessFindings, number: int, *, many: bool) -> str | None:
+    """Return what the legend says of a line; of many, the dashed ones are explained once."""
+    if metric is Metric.MALLOC_IN_USE:
+        name = "dashed: malloc in use" if many else _LABELS[metric]
+        return None if number else name
+    return f"{one.pid} {one.command}"[:_LONGEST_LABEL] if many else _LABELS[metric]
+
+
+_LONGEST_LABEL = 22
 _LABELS = {Metric.ANONYMOUS: "anonymous", Metric.MALLOC_IN_USE: "malloc in use"}
 
 
 def _line(axes: Axes, growth: GrowthFindings, recorded: ProcessRecording, scale_s: float) -> None:
     """Draw the slope that was found, from where its series settles, through its middle."""
     metric = growth.measured_by
-    if metric is None or metric in BYTES_EACH or growth.leak.slope_bytes_per_s is None:
+    if metric is None or metric in BYTES_EACH:
         return
     drawn = Metric.ANONYMOUS if metric in OUTSIDE else metric
     at, values = watch_growth.series(recorded.readings, drawn)
-    starts_s = growth.starts_s[metric] + growth.leak.settled_s
+    if drawn in _LABELS:
+        _fitted(axes, growth, at, values, scale_s)
+
+
+def _fitted(
+    axes: Axes,
+    growth: GrowthFindings,
+    at: Sequence[float],
+    values: Sequence[float],
+    scale_s: float,
+    name: str = "fitted",
+) -> None:
+    slope_bytes_per_s = growth.leak.slope_bytes_per_s
+    starts_s = at[0] + growth.leak.settled_s if at else 0.0
     settled = [(x, y) for x, y in zip(at, values, strict=True) if x >= starts_s]
-    if drawn not in _LABELS or len(settled) < 2:  # noqa: PLR2004 - a line needs two
+    if slope_bytes_per_s is None or len(settled) < 2:  # noqa: PLR2004 - a line needs two
         return
-    slope = growth.leak.slope_bytes_per_s.value
+    slope = slope_bytes_per_s.value
     # The median of what is left is above as many readings as below, spikes or not.
     level = sorted(y - slope * (x - starts_s) for x, y in settled)[len(settled) // 2]
     ends = (settled[0][0], settled[-1][0])
@@ -150,7 +172,7 @@ def _line(axes: Axes, growth: GrowthFindings, recorded: ProcessRecording, scale_
         ":",
         color="black",
         linewidth=1.8,
-        label=f"fitted: {format_size(slope * _HOUR_S)}/h",
+        label=f"{name}: {format_size(slope * _HOUR_S)}/h",
         zorder=5,
     )
 
@@ -161,6 +183,10 @@ def _tree(memory: Axes, count: Axes, found: WatchFindings, scale_s: float) -> No
     times = [at / scale_s for at, _, _ in found.tree.points]
     sums = [size / MIB for _, _, size in found.tree.points]
     memory.plot(times, sums, color="0.6", linewidth=2.2, label="all processes", zorder=1)
+    if found.tree.leaks:
+        at = [time for time, _, _ in found.tree.points]
+        sizes = [size for _, _, size in found.tree.points]
+        _fitted(memory, found.tree.growth, at, sizes, scale_s, "fitted to all")
     count.step(times, [living for _, living, _ in found.tree.points], color="0.4", where="post")
     count.set(ylabel="processes", ylim=(0, found.tree.processes_peak * 1.15))
 

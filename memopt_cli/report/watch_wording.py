@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from memopt_cli.analysis.leak_signals import BYTES_EACH, Pattern
 from memopt_cli.analysis.origin import Origin
 from memopt_cli.analysis.recording import Outcome
-from memopt_cli.analysis.results import LeakVerdict, Verdict
+from memopt_cli.analysis.results import Estimate, LeakVerdict, Verdict
 from memopt_cli.report import wording
 from memopt_cli.units import Dimension, format_count, format_duration, format_size
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
 
 LONGEST_COMMAND = 60
+LEAST_SHARE = 1e-4
 
 
 def headline(found: WatchFindings) -> str:
@@ -103,6 +104,22 @@ def rate(growth: GrowthFindings) -> str:
     found = wording.estimate(growth.leak.slope_bytes_per_s, Dimension.SIZE_RATE)
     about = "about " if growth.measured_by in BYTES_EACH else ""
     return about + found
+
+
+def hourly(found: Estimate) -> str:
+    """Return a figure in bytes per hour, as the others are written that are per second."""
+    value, low, high = (end / 3600 for end in (found.value, found.low, found.high))
+    return wording.estimate(Estimate(value, low, high, found.how), Dimension.SIZE_RATE)
+
+
+def share(value: float | None) -> str:
+    """
+    Return a share in percent; one that rounds to nothing is not nothing.
+
+    >>> share(0.00002), share(0.0), share(None)
+    ('below 0.01 %', '0.00 %', '-')
+    """
+    return "below 0.01 %" if value and value < LEAST_SHARE else wording.ratio(value)
 
 
 def process(found: ProcessFindings) -> str:

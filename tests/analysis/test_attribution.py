@@ -5,13 +5,11 @@ from __future__ import annotations
 import pytest
 
 from memopt_cli.analysis.attribution import Look, Suspect, growing, rank
-from memopt_cli.analysis.origin import Origin, origin
 from memopt_cli.analysis.results import Estimate, How
 from memopt_cli.profiler.agent import (
     Census,
     ContainerLength,
     Holder,
-    InsideHeap,
     LineShare,
     Origins,
     Window,
@@ -135,27 +133,3 @@ def test_what_was_not_seen_being_made_has_no_line_and_no_size() -> None:
         found.bytes_per_hour,
         found.holder,
     )
-
-
-@pytest.mark.parametrize(
-    ("expected", "blocks", "malloc", "resident"),
-    [
-        (Origin.PYTHON, 10, 4000, 4096),
-        (Origin.PYTHON, 10, 0, 0),
-        (Origin.NATIVE, 0, 4000, 4096),
-        (Origin.FRAGMENTATION, 0, 0, 4096),
-        (Origin.NONE_SHOWN, 0, 0, 0),
-    ],
-)
-def test_the_origin_of_growth(expected: Origin, blocks: int, malloc: int, resident: int) -> None:
-    """Python's blocks first, then malloc's bytes, then pages alone."""
-    heaps = [InsideHeap(float(n), 1000 + blocks * n, 10**6 + malloc * n, 0, 0.0001) for n in TIMES]
-
-    assert expected is origin(heaps, [10**7 + resident * n for n in TIMES]).origin
-
-
-def test_without_mallocs_figures_growth_of_pages_proves_nothing() -> None:
-    """An allocator that does not tell what is in use cannot be called fragmented."""
-    heaps = [InsideHeap(float(n), 1000, None, None, 0.0001) for n in TIMES]
-
-    assert Origin.NONE_SHOWN is origin(heaps, [10**7 + 4096 * n for n in TIMES]).origin

@@ -10,9 +10,11 @@ from memopt_cli.analysis.leak_signals import Metric, Pattern, Signal, together
 from memopt_cli.analysis.results import LeakVerdict
 from tests.making import KIB, MIB
 
-A, H, B, T, O = (  # noqa: E741
+A, H, M, F, B, T, O = (  # noqa: E741
     Metric.ANONYMOUS,
     Metric.HEAP_IN_USE,
+    Metric.MALLOC_IN_USE,
+    Metric.MALLOC_FREE,
     Metric.ALLOCATED_BLOCKS,
     Metric.TRACED,
     Metric.OBJECTS,
@@ -50,6 +52,14 @@ def signal(metric: Metric, shape: str) -> Signal:
         ({B: "flat"}, Pattern.INCONCLUSIVE, B),
         ({B: "up"}, Pattern.LEAK, B),
         ({A: "up", T: "flat"}, Pattern.NO_LEAK, T),
+        ({A: "up", M: "flat", B: "flat", F: "up"}, Pattern.FRAGMENTATION, A),
+        ({A: "up", M: "flat", B: "flat", F: "flat"}, Pattern.OUTSIDE_LEAK, A),
+        ({A: "up", M: "flat", B: "flat"}, Pattern.OUTSIDE_LEAK, A),
+        ({A: "up", M: "flat", B: "unsure", F: "up"}, Pattern.OUTSIDE_LEAK, A),
+        ({A: "flat", M: "flat", B: "unsure"}, Pattern.INCONCLUSIVE, B),
+        ({A: "unsure", M: "flat", B: "flat"}, Pattern.INCONCLUSIVE, M),
+        ({A: "flat", M: "flat", B: "flat", F: "up"}, Pattern.NO_LEAK, M),
+        ({A: "flat", M: "up", B: "flat"}, Pattern.HIDDEN_LEAK, M),
         ({}, Pattern.INCONCLUSIVE, None),
     ],
 )
@@ -77,6 +87,13 @@ def test_a_count_leads_but_bytes_are_the_figure() -> None:
     found = together([signal(A, "flat"), signal(B, "up")])
 
     assert (B, A) == (found.leading, found.measured_by)
+
+
+def test_malloc_is_half_of_the_heap() -> None:
+    """Where both halves of the heap grow, the figure is the whole: memory seen from outside."""
+    found = together([signal(A, "up"), signal(Metric.MALLOC_IN_USE, "up"), signal(B, "up")])
+
+    assert (M, A) == (found.leading, found.measured_by)
 
 
 def test_a_metric_without_samples_is_missing() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.errors import StoreError
-from memopt_cli.store import layout, reader
+from memopt_cli.store import database, layout, reader
 from memopt_cli.store.writer import RunWriter
 from tests.making import MS, STEADY, histogram, plateau, recording, sample, variant
 
@@ -201,7 +201,7 @@ def test_a_running_run_is_read(tmp_path: Path) -> None:
 def test_closing_while_somebody_reads_is_no_error(tmp_path: Path) -> None:
     """A report that is being made of a run does not make the run fail at its end."""
     writer = write(FULL, tmp_path)
-    with closing(reader._open(tmp_path / layout.SAMPLES)) as base:
+    with closing(database.opened(tmp_path / layout.SAMPLES)) as base:
         base.execute("SELECT * FROM run").fetchone()
         writer.close()
 
@@ -219,7 +219,7 @@ def test_a_reader_sees_one_moment(tmp_path: Path) -> None:
                 writer.begin_stage(number, 0, variant().stages[0])
                 writer.add_sample(number, sample())
 
-        with closing(reader._open(tmp_path / layout.SAMPLES)) as base:
+        with database.snapshot(tmp_path / layout.SAMPLES) as base:
             base.set_trace_callback(write_meanwhile)
             (during,) = reader._recording(base, tmp_path).variants
         (after,) = reader.read(tmp_path).variants
