@@ -113,10 +113,27 @@ def growth(
 
 
 def _measure(found: Together) -> Metric | None:
-    """Return the metric whose slope is the figure; of a leak that pages hide, what shows it."""
+    """
+    Return the metric whose slope is the figure.
+
+    Of a leak that pages hide it is what shows it. Of others it is the memory in which the
+    interval is narrowest: pages come in steps, and free heap takes up what is asked for.
+    """
     if not found.growths:
         return None
-    return found.leading if found.pattern is Pattern.HIDDEN_LEAK else found.measured_by
+    if found.pattern is Pattern.HIDDEN_LEAK:
+        return found.leading
+    candidates = [found.measured_by, Metric.ANONYMOUS]
+    if not _leaks(found, Metric.ALLOCATED_BLOCKS):
+        # All that leaks is malloc's: small objects, which are not in it, do not.
+        candidates.append(Metric.MALLOC_IN_USE)
+    shown = [one for one in candidates if _leaks(found, one)]
+    return min(shown, key=lambda one: found.growths[one].half_width, default=found.measured_by)
+
+
+def _leaks(found: Together, metric: Metric) -> bool:
+    judged = found.growths.get(metric)
+    return judged is not None and judged.verdict is LeakVerdict.LEAK
 
 
 def _unread() -> Leak:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from memopt_cli import __version__
-from memopt_cli.cli import report, scenarios, simulate
+from memopt_cli.cli import report, scenarios, simulate, watch
 from memopt_cli.errors import MemoptError, ScenarioError
 from memopt_cli.exit_codes import ExitCode
 
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 app.add_typer(scenarios.app, name="scenarios")
 app.command("simulate")(simulate.simulate)
+app.command("watch", context_settings=watch.SETTINGS)(watch.watch)
 app.command("report")(report.report)
 
 
@@ -44,7 +45,7 @@ def root(
     ] = False,
 ) -> None:
     """Measure what one more connection costs in memory, and whether it is given back."""
-    if context.invoked_subcommand != "simulate":
+    if context.invoked_subcommand not in ("simulate", "watch"):
         # As other tools do when `head` has seen enough; a run goes on without its reader.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 

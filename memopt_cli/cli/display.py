@@ -53,14 +53,15 @@ def say(line: str) -> None:
 def live(out: Console | None) -> Iterator[Display]:
     """Yield a display on *out*, or a silent one; leaving restores the terminal."""
     if out is None:
-        yield Display(_nowhere())
+        yield Display(silent())
     else:
         shown = Display(out)
         with shown.progress:
             yield shown
 
 
-def _nowhere() -> Console:
+def silent() -> Console:
+    """Return a console that prints nothing."""
     from rich.console import Console
 
     return Console(file=cast("IO[str]", Output(None)), quiet=True)

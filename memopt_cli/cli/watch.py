@@ -26,7 +26,7 @@ SETTINGS = {"allow_interspersed_args": False}
 """What follows the target belongs to it, options included."""
 
 
-def watch(
+def watch(  # noqa: PLR0913, PLR0917 - one for each option
     target: Annotated[list[str], typer.Argument(metavar="PID | -- COMMAND", help="What to watch.")],
     duration: Annotated[
         str | None, typer.Option(help="Watch for so long: 10m. A command is then ended.")

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from memopt_cli.cli.display import silent
 from memopt_cli.engine import watch_events as events
 from memopt_cli.units import format_count, format_duration, format_size
 
@@ -71,9 +72,11 @@ class Shown:
 
 
 @contextmanager
-def watching(out: Console, *, live: bool) -> Iterator[WatchDisplay]:
-    """Yield a display; leaving restores the terminal."""
-    display = WatchDisplay(out, live=live)
+def watching(out: Console | None, *, live: bool) -> Iterator[WatchDisplay]:
+    """Yield a display on *out*, or a silent one; leaving restores the terminal."""
+    shown = silent() if out is None else out
+    live = live and shown.is_terminal
+    display = WatchDisplay(shown, live=live)
     if not live:
         yield display
         return
@@ -81,7 +84,7 @@ def watching(out: Console, *, live: bool) -> Iterator[WatchDisplay]:
 
     with Live(
         get_renderable=display.table,
-        console=out,
+        console=shown,
         refresh_per_second=2,
         transient=True,
         redirect_stdout=False,

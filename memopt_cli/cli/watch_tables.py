@@ -65,6 +65,7 @@ def _processes(found: WatchFindings) -> Table:
 def _suspect(one: ProcessFindings, suspect: Suspect) -> str:
     """Return one line that grows, and what keeps it, in one sentence."""
     from memopt_cli.report import watch_wording, wording
+
     where = watch_wording.line(suspect) if suspect.file else "no line was seen"
     figures = []
     if suspect.bytes_per_operation is not None:
@@ -74,4 +75,6 @@ def _suspect(one: ProcessFindings, suspect: Suspect) -> str:
     kept = f", held by {suspect.holder}" if suspect.holder else ""
     contents = f" ({suspect.contents})" if suspect.contents else ""
     called = "leaks" if one.leaks else "grows, and is not called a leak"
-    return f"{one.pid} {called}: {where}: {', '.join(figures) or 'size not measured'}{kept}{contents}"
+    return (
+        f"{one.pid} {called}: {where}: {', '.join(figures) or 'size not measured'}{kept}{contents}"
+    )

@@ -13,13 +13,15 @@ import os
 import shlex
 import signal
 import subprocess
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
 
 from memopt_cli.errors import TargetError
 from memopt_cli.profiler.tree import living
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from memopt_cli.engine.clock import Clock
     from memopt_cli.profiler.tree import Living
@@ -43,17 +45,25 @@ class Command:
     """
 
     def __init__(
-        self, words: Sequence[str], environment: Mapping[str, str], *, clock: Clock
+        self,
+        words: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        clock: Clock,
+        output: Path | None = None,
     ) -> None:
         self.words = tuple(words)
         self._clock = clock
         self.stopped = False
         """Whether we ended it, or tried to."""
 
-        try:
-            self._process = subprocess.Popen(self.words, env=environment)
-        except OSError as exc:
-            raise _not_started(self.words[0], exc) from exc
+        with _opened(output) as stream:
+            try:
+                self._process = subprocess.Popen(
+                    self.words, env=environment, stdout=stream, stderr=stream
+                )
+            except OSError as exc:
+                raise _not_started(self.words[0], exc) from exc
         self.pid = self._process.pid
 
     @property
@@ -121,6 +131,16 @@ class Command:
                 return False
             self._clock.sleep(_LOOK_EVERY_S)
         return True
+
+
+@contextmanager
+def _opened(output: Path | None) -> Iterator[IO[bytes] | None]:
+    """Yield the file for what a command prints, or `None` for our own streams."""
+    if output is None:
+        yield None
+        return
+    with output.open("wb") as stream:
+        yield stream
 
 
 def in_foreground() -> bool:

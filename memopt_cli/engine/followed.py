@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from memopt_cli.analysis.watching import Attribute
 from memopt_cli.engine.investigating import Investigation
 from memopt_cli.engine.suspecting import Suspicion
 from memopt_cli.engine.watch_events import (
@@ -14,7 +15,7 @@ from memopt_cli.engine.watch_events import (
     ReadingTaken,
     SuspectsFound,
 )
-from memopt_cli.engine.watched_process import WatchedProcess
+from memopt_cli.engine.watched_process import Replaced, WatchedProcess
 from memopt_cli.errors import SubjectDied
 from memopt_cli.profiler.histogram import Histogram
 from memopt_cli.profiler.tree import command_line
@@ -86,7 +87,15 @@ class Followed:
     forks for each request would fill the places with such.
     """
 
-    def __init__(self, tree: Tree, session: Session, clock: Clock) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        session: Session,
+        clock: Clock,
+        *,
+        attribute: Attribute = Attribute.SUSPECTED,
+    ) -> None:
+        self._attribute = attribute
         self._tree = tree
         self._session = session
         self._clock = clock
@@ -122,6 +131,10 @@ class Followed:
                 yield from self._read(one, rings)
             except SubjectDied:
                 yield from self._gone(self._all.pop(identity))
+            except Replaced:
+                # Another program with another memory: a series of its own.
+                yield from self._gone(self._all.pop(identity))
+                yield from self._come(members[identity])
         yield from self._investigate()
 
     def ask(self) -> None:
@@ -207,7 +220,9 @@ class Followed:
 
     def _suspect(self, one: _One, reading: Reading) -> None:
         agent = one.process.agent
-        if one.suspicion.see(reading) and agent is not None and agent.listening:
+        if agent is None or not agent.listening or self._attribute is Attribute.NEVER:
+            return
+        if one.suspicion.see(reading) or self._attribute is Attribute.ALWAYS:
             one.suspected = True
 
     def _investigate(self) -> Iterator[WatchEvent]:

@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis.attribution import DUTY
+from memopt_cli.analysis.attribution import CENSUS_DUTY
 from memopt_cli.engine.attributing import Attribution
 from memopt_cli.errors import MeasurementError, SubjectDied, TargetError
 from memopt_cli.profiler.agent import NotTraceable
@@ -129,7 +129,7 @@ class Investigation:
         if not self._tried:
             return 0.0
         watched_s = self._clock.now() - self._since_s
-        return max(LOOK_EVERY_S, LOOK_SHARE * watched_s, self._last_counted_s / DUTY)
+        return max(LOOK_EVERY_S, LOOK_SHARE * watched_s, self._last_counted_s / CENSUS_DUTY)
 
     def _tell(self, *, ask: bool) -> None:
         try:

@@ -30,13 +30,12 @@ _LOOK_INSIDE_AFTER_S = 1.0
 _LOOK_INSIDE_EVERY_S = 60.0
 
 
-class WatchedProcess:
-    """
-    One process, until it is gone; times are seconds since the watch began.
+class Replaced(Exception):
+    """The program has replaced itself (exec): of the process only its number is left."""
 
-    A program that replaces itself (exec) keeps its number and gets another memory and
-    another agent: both are found anew.
-    """
+
+class WatchedProcess:
+    """One program in one process, until it is gone; times are seconds since the watch began."""
 
     def __init__(self, number: int, process: Living, session: Session, *, at_s: float) -> None:
         self.number = number
@@ -120,6 +119,7 @@ class WatchedProcess:
             processes: That share the time for exact readings.
 
         Raises:
+            Replaced: Another program has its place.
             SubjectDied: It is gone.
         """
         began = time.perf_counter()
@@ -130,12 +130,8 @@ class WatchedProcess:
         except SubjectDied:
             if living(self.process.pid) != self.process:
                 raise
-            # It has replaced itself, and the memory that was read is gone.
-            if self._reader is not None:
-                self._reader.close()
-                self._reader = None
-            self._look_inside_after_s, self._asked_s = at_s, -math.inf
-        return None
+            # The memory that was read is gone, and the process is not.
+            raise Replaced from None
 
     def _read(self, at_s: float, began: float, processes: int) -> Reading:
         if self._reader is None:

@@ -11,9 +11,11 @@ import math
 import os
 import signal
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from memopt_cli.analysis.recording import Outcome
+from memopt_cli.analysis.watching import Attribute
 from memopt_cli.engine.command import Command, in_foreground
 from memopt_cli.engine.followed import Followed
 from memopt_cli.engine.watch_events import WatchEnded, WatchStarted
@@ -24,7 +26,8 @@ from memopt_cli.profiler.process import ProcessReader
 from memopt_cli.profiler.tree import Living, Tree, living
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
+    from pathlib import Path
 
     from memopt_cli.engine.clock import Clock
     from memopt_cli.engine.stopping import StopRequest
@@ -38,18 +41,40 @@ _STEP_S = 0.05
 _ASK_AHEAD_S = 1.5
 _SWEEP_EVERY_S = 0.5
 _CLOSE_WITHIN_S = 2.0
+_FIRST_AFTER_S = 0.5
+"""For a command to become what it is: launchers replace themselves by the program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """What is watched, and how."""
+
+    target: int | Sequence[str]
+    """The number of a process, or a command with its arguments."""
+
+    interval_s: float = INTERVAL_S
+    """Between two readings of each process."""
+
+    duration_s: float | None = None
+    """To watch; without it, until the target and its descendants ended."""
+
+    operations: str = ""
+    """
+    Dotted path of a number inside the programs, or of something that has a length, as
+    ``app.server.handled``: what they have done so far.
+    """
+
+    attribute: Attribute = Attribute.SUSPECTED
 
 
 def watch(
-    target: int | Sequence[str],
+    watching: Watching,
     *,
     started_at: str,
     clock: Clock,
     stop: StopRequest,
-    interval_s: float = INTERVAL_S,
-    duration_s: float | None = None,
-    operations: str = "",
-) -> Iterator[WatchEvent]:
+    output: Path | None = None,
+) -> Generator[WatchEvent]:
     """
     Watch a target and yield what happens, ending with `WatchEnded` however it ends.
 
@@ -58,14 +83,11 @@ def watch(
     target may come, go and refuse to be read: the rest are watched on.
 
     Args:
-        target: The number of a process, or a command with its arguments.
+        watching: The target, and how it is watched.
         started_at: UTC, ISO 8601.
         clock: CLOCK_MONOTONIC, as the agents'.
         stop: Looked at during waits.
-        interval_s: Between two readings of each process.
-        duration_s: To watch; without it, until the target and its descendants ended.
-        operations: Dotted path of a number inside the programs, or of something that has a
-            length, as ``app.server.handled``: what they have done so far.
+        output: Where a command writes to instead of to the streams of this process.
 
     Raises:
         SubjectDied: There is no such process.
@@ -73,26 +95,30 @@ def watch(
         MeasurementError: The process belongs to another user.
     """
     with ExitStack() as opened:
-        session = opened.enter_context(Session(operations=operations))
+        target = watching.target
+        session = opened.enter_context(Session(operations=watching.operations))
         command = None
         if isinstance(target, int):
             first = _running(target)
             tree = Tree(first)
         else:
-            command = Command(target, session.environment(os.environ), clock=clock)
+            inside = session.environment(os.environ)
+            command = Command(target, inside, clock=clock, output=output)
             # A command that has ended already is still there: it was not waited for.
             first = living(command.pid) or Living(command.pid, 0, os.getpid())
             tree = Tree(first, folder=session.folder)
-        watch_ = _Watch(tree, session, command, clock, stop)
+        followed = Followed(tree, session, clock, attribute=watching.attribute)
+        watch_ = _Watch(followed, tree, session, command, clock, stop)
         opened.callback(watch_.close)
         yield WatchStarted(
             target=command.text if command else f"process {target}",
             started_at=started_at,
-            interval_s=interval_s,
-            duration_s=duration_s,
+            interval_s=watching.interval_s,
+            duration_s=watching.duration_s,
             environment=environment.describe(),
         )
-        yield from watch_.run(interval_s, math.inf if duration_s is None else duration_s)
+        within_s = math.inf if watching.duration_s is None else watching.duration_s
+        yield from watch_.run(watching.interval_s, within_s)
 
 
 def _running(pid: int) -> Living:
@@ -110,6 +136,7 @@ class _Watch:
 
     def __init__(
         self,
+        followed: Followed,
         tree: Tree,
         session: Session,
         command: Command | None,
@@ -123,7 +150,7 @@ class _Watch:
         self._stop = stop
         self._began_s = clock.now()
         self._swept_s = 0.0
-        self._followed = Followed(tree, session, clock)
+        self._followed = followed
 
     @property
     def _at_s(self) -> float:
@@ -131,7 +158,8 @@ class _Watch:
 
     def run(self, interval_s: float, duration_s: float) -> Iterator[WatchEvent]:
         """Read at the interval until the end, and tell how it came."""
-        due_s = 0.0
+        if self._command is not None:
+            self._wait(min(_FIRST_AFTER_S, interval_s, duration_s))
         while True:
             yield from self._followed.read()
             if self._over():

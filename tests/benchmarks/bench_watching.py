@@ -18,7 +18,7 @@ from pathlib import Path
 from memopt_cli.engine.clock import SystemClock
 from memopt_cli.engine.stopping import StopRequest
 from memopt_cli.engine.watch_events import ReadingTaken, WatchEnded
-from memopt_cli.engine.watching import watch
+from memopt_cli.engine.watching import Watching, watch
 from memopt_cli.profiler.process import ProcessReader
 from memopt_cli.profiler.tree import Tree, living
 from memopt_cli.units import format_count, format_duration, format_size
@@ -66,9 +66,8 @@ def forks() -> None:
     looker.start()
     began = time.monotonic()
     script = FORKS.replace("CHILDREN", str(CHILDREN))
-    for _ in watch(
-        [sys.executable, "-c", script], started_at="", clock=SystemClock(), stop=StopRequest()
-    ):
+    target = [sys.executable, "-c", script]
+    for _ in watch(Watching(target), started_at="", clock=SystemClock(), stop=StopRequest()):
         pass
     took = time.monotonic() - began
     done.set()
@@ -87,11 +86,10 @@ def family() -> None:
     cost_s, readings, heaps, inside_s = 0.0, 0, 0, 0.0
     with ProcessReader(os.getpid()) as own:
         events = watch(
-            [sys.executable, "-c", FAMILY],
+            Watching([sys.executable, "-c", FAMILY], duration_s=SECONDS),
             started_at="",
             clock=SystemClock(),
             stop=StopRequest(),
-            duration_s=SECONDS,
         )
         before_s, before = time.process_time(), own.footprint().anonymous_bytes
         ended = None

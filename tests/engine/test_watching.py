@@ -29,7 +29,7 @@ from memopt_cli.engine.watch_events import (
     WatchEvent,
     WatchStarted,
 )
-from memopt_cli.engine.watching import watch
+from memopt_cli.engine.watching import Watching, watch
 from memopt_cli.errors import MeasurementError, SubjectDied, TargetError
 from memopt_cli.profiler import tree
 from memopt_cli.profiler.tree import living
@@ -68,14 +68,9 @@ class Watcher:
         operations: str = "",
     ) -> Iterator[WatchEvent]:
         """Return the events of a watch."""
+        watching = Watching(target, INTERVAL_S, duration_s, operations)
         return watch(
-            target,
-            started_at="2026-01-31T12:00:00Z",
-            clock=SystemClock(),
-            stop=self.stop,
-            interval_s=INTERVAL_S,
-            duration_s=duration_s,
-            operations=operations,
+            watching, started_at="2026-01-31T12:00:00Z", clock=SystemClock(), stop=self.stop
         )
 
     def run(
@@ -142,7 +137,7 @@ def test_a_leak_is_suspected_and_its_line_is_found(
 ) -> None:
     """Nobody said that it leaks: the readings do, then censuses and a window name the line."""
     monkeypatch.setattr(investigating, "LOOK_EVERY_S", 0.05)
-    monkeypatch.setattr(investigating, "DUTY", 1.0)
+    monkeypatch.setattr(investigating, "CENSUS_DUTY", 1.0)
 
     ended = watcher.run(
         watcher.python(LEAK),
@@ -262,8 +257,8 @@ def test_a_native_program_is_read_from_outside(watcher: Watcher) -> None:
     assert 143 == ended.exit_status
 
 
-def test_a_program_that_replaces_itself_is_read_on(watcher: Watcher) -> None:
-    """A shell that becomes a Python program: one process, whose agent is found."""
+def test_a_program_that_replaces_itself_is_another_one(watcher: Watcher) -> None:
+    """A shell that becomes a Python program: two series, the second with an agent."""
     script = watcher.python("import time; time.sleep(60)")
     path = watcher.folder / "go"
     command = ["sh", "-c", f'while [ ! -e {path} ]; do sleep 0.01; done; exec "$@"', "sh", *script]
@@ -271,14 +266,17 @@ def test_a_program_that_replaces_itself_is_read_on(watcher: Watcher) -> None:
     def go_on() -> bool:
         if len(watcher.readings()) > 3:
             path.touch()
-        return any(each.allocated_blocks is not None for each in watcher.readings())
+        blocks = [event.reading.allocated_blocks for event in watcher.all(ReadingTaken)]
+        return any(each is not None for each in blocks)
 
     watcher.run(command, until=go_on)
 
-    assert {0: ""} == watcher.inside()
-    # Its memory is another one: at first what it is made of cannot be read exactly.
-    exact = [each.anonymous_bytes for each in watcher.readings() if each.anonymous_bytes]
-    assert exact[-1] > exact[0] + 1_000_000
+    # The shell's own children come and go beside it.
+    appeared = watcher.all(ProcessAppeared)
+    same = [each for each in appeared if each.pid == appeared[0].pid]
+    assert ["sh", sys.executable] == [each.command.split()[0] for each in same]
+    assert 0 in [each.number for each in watcher.all(ProcessEnded)]
+    assert "" == watcher.inside()[same[1].number]
 
 
 @pytest.mark.parametrize(
