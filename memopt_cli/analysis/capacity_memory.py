@@ -24,7 +24,6 @@ Measured on Linux 6.18, x86-64: TCP socket 2,368, inode 832, file 192, dentry 19
 DRIVER_BYTES_PER_CONNECTION: Final = 56
 """Of a driver on raw epoll, measured at 200,000 connections."""
 
-UNREAD_BYTES: Final = 64 * 1024
 UNREAD_COSTS_BYTES: Final = 69_600
 """What the kernel was measured to hold for 64 KiB that nobody has read."""
 
@@ -117,14 +116,14 @@ def _buffers(limits: Limits, wanted: Wanted) -> Finding:
     return settled(
         Finding(
             name="tcp_buffers",
-            what=f"TCP buffers, {format_size(UNREAD_BYTES)} unread each",
+            what="TCP buffers, 64 KiB each",
             told="" if pages is None else f"{format_size(pages * limits.page_bytes)} free",
             allows=unread,
             asked=wanted.connections,
             unit=_CONNECTIONS,
             fit=fit,
             decides=True,
-            remedy="Idle connections take none. For more unread at once: "
+            remedy="Idle connections take none; 64 KiB unread take 69.6 kB. For more of that at once: "
             f"`sysctl -w net.ipv4.tcp_mem='{most * 2 // 3} {most} {most * 3 // 2}'`.",
         )
     )
@@ -137,7 +136,7 @@ def _threads(memory: MemoryLimits, wanted: Wanted) -> Finding:
     return settled(
         Finding(
             name="mappings",
-            what="threads, if the server has one each",
+            what="threads, one for each",
             told="" if memory.map_count is None else f"{in_words(memory.map_count)} mappings",
             allows=None if allows is None else allows * wanted.server_processes,
             asked=wanted.connections,
@@ -178,7 +177,7 @@ def _shared(memory: MemoryLimits, wanted: Wanted) -> Finding:
     return settled(
         Finding(
             name="shared_memory",
-            what="/dev/shm, for watched programs",
+            what="/dev/shm, if watched",
             told="" if free is None else f"{format_size(free)} free",
             allows=allows,
             asked=asked,
@@ -200,7 +199,7 @@ def _reading(limits: Limits) -> Finding:
     return settled(
         Finding(
             name="reading",
-            what="exact memory (smaps_rollup)",
+            what="exact memory reading",
             told=told,
             allows=None if here.exact_s is None else UNLIMITED,
             asked=1,

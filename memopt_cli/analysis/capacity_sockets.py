@@ -47,12 +47,12 @@ def descriptors(limits: Limits, wanted: Wanted) -> tuple[Finding, ...]:
 def _side(here: DescriptorLimits, side: str, connections: int, processes: int) -> Finding:
     each = per_process(here)
     allows = None if each is None else each * processes
-    many = f"{format_count(processes)} process{'' if processes == 1 else 'es'}"
+    many = side if processes == 1 else f"{format_count(processes)} {side}s"
     return settled(
         Finding(
             name=f"descriptors_{side}",
-            what=f"descriptors, {side} of {many}",
-            told="" if each is None else f"{in_words(each)} free in each",
+            what=f"descriptors, {many}",
+            told="" if each is None else f"{in_words(each)} free each",
             allows=allows,
             asked=connections,
             unit=_CONNECTIONS,
@@ -73,10 +73,10 @@ def _descriptor_remedy(here: DescriptorLimits, side: str, connections: int, proc
         return f"`ulimit -n {needs}` in the shell that starts it."
     as_root = f"as root `ulimit -Hn {needs}; ulimit -n {needs}` (systemd: LimitNOFILE={needs})."
     if here.ceiling is not None and needs > here.ceiling:
-        as_root = as_root.replace("`ulimit", f"`sysctl -w fs.nr_open={needs}; ulimit", 1)
+        as_root = as_root.replace("`", f"`sysctl -w fs.nr_open={needs}`, then `", 1)
     room = math.floor((most - here.open_here) * DESCRIPTORS_PLANNED)
     if room < 1:
-        return as_root.capitalize()
+        return as_root[0].upper() + as_root[1:]
     sharing = " on one port (SO_REUSEPORT)" if side == _SERVER else ""
     soft = f" with `ulimit -n {most:.0f}`" if here.soft != most else ""
     count = math.ceil(connections / room)
@@ -88,16 +88,18 @@ def _system(here: DescriptorLimits, wanted: Wanted) -> Finding:
     allows = None if room is None else _half(room)
     fit = compared(allows, wanted.connections)
     most = 2 * wanted.connections + round(here.system_used or 0)
-    return Finding(
-        name="descriptors_system",
-        what="descriptors, machine",
-        told="" if room is None else f"{in_words(room)} free, two for each",
-        allows=allows,
-        asked=wanted.connections,
-        unit=_CONNECTIONS,
-        fit=fit,
-        decides=True,
-        remedy=f"`sysctl -w fs.file-max={math.ceil(most / 0.9)}`",
+    return settled(
+        Finding(
+            name="descriptors_system",
+            what="descriptors, machine",
+            told="" if room is None else f"{in_words(room)} free",
+            allows=allows,
+            asked=wanted.connections,
+            unit=_CONNECTIONS,
+            fit=fit,
+            decides=True,
+            remedy=f"`sysctl -w fs.file-max={math.ceil(most / 0.9)}`",
+        )
     )
 
 
@@ -105,17 +107,19 @@ def _watches(here: DescriptorLimits, wanted: Wanted) -> Finding:
     most = here.epoll_watches
     fit = compared(None if most is None else _half(most), wanted.connections)
     needs = math.ceil(2 * wanted.connections / 0.9)
-    return Finding(
-        name="epoll_watches",
-        what="epoll watches of one user",
-        told="" if most is None else f"{in_words(most)}, two for each",
-        allows=None if most is None else _half(most),
-        asked=wanted.connections,
-        unit=_CONNECTIONS,
-        fit=fit,
-        # Older kernels have no such limit, and some servers do not use epoll.
-        decides=most is not None,
-        remedy=f"`sysctl -w fs.epoll.max_user_watches={needs}`",
+    return settled(
+        Finding(
+            name="epoll_watches",
+            what="epoll, of one user",
+            told="" if most is None else f"{in_words(most)} watches",
+            allows=None if most is None else _half(most),
+            asked=wanted.connections,
+            unit=_CONNECTIONS,
+            fit=fit,
+            # Older kernels have no such limit, and some servers do not use epoll.
+            decides=most is not None,
+            remedy=f"`sysctl -w fs.epoll.max_user_watches={needs}`",
+        )
     )
 
 
@@ -125,11 +129,11 @@ def ports(limits: Limits, wanted: Wanted) -> tuple[Finding, ...]:
     free = here.free
     allows = None if free is None else free * wanted.sources
     fit = compared(allows, wanted.connections, tight_above=PORTS_BEFORE_SLOW)
-    many = f"{format_count(wanted.sources)} source{'' if wanted.sources == 1 else 's'}"
+    many = "1 source" if wanted.sources == 1 else f"{format_count(wanted.sources)} sources"
     pairs = Finding(
         name="ports",
-        what=f"ports, {many} to one port",
-        told="" if free is None else f"{format_count(free)} free per source",
+        what=f"ports, {many}",
+        told="" if free is None else f"{format_count(free)} free each",
         allows=allows,
         asked=wanted.connections,
         unit=_CONNECTIONS,
@@ -236,7 +240,7 @@ def _conntrack(limits: Limits, wanted: Wanted) -> Finding:
         Finding(
             name="conntrack",
             what="connection tracking",
-            told="" if allows is None else f"{in_words(allows)} entries free",
+            told="" if allows is None else f"{in_words(allows)} free",
             allows=allows,
             asked=wanted.connections,
             unit=_CONNECTIONS,

@@ -6,15 +6,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from memopt_cli.profiler.proc_tree import UNLIMITED
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from memopt_cli.profiler.proc_tree import ProcTree
-
-_NO_LIMIT_FROM = 2**62
-"""Version 1 writes the largest multiple of a page below 2^63 where there is no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +55,6 @@ def _tightest(tree: ProcTree, controller: str, first: _Names, second: _Names) ->
         limit = tree.number(f"{folder}/{names.limit}")
         if limit is None:
             continue
-        limit = UNLIMITED if limit >= _NO_LIMIT_FROM else limit
         used = tree.number(f"{folder}/{names.used}")
         if used is not None and names.stat:
             used -= tree.after(f"{folder}/{names.stat}", names.droppable) or 0

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 UNLIMITED: Final = math.inf
 """What is told to have no limit; what is not told is `None`."""
 
-_WITHOUT_LIMIT = {"unlimited", "max", "-1"}
+_WITHOUT_LIMIT = {"unlimited", "max"}
+_NO_LIMIT_FROM = 2**62
+"""The kernel writes the largest number it has, or the last page below it, for no limit."""
 
 
 class ProcTree:
@@ -77,9 +79,11 @@ def number(word: str) -> float | None:
     """
     Return the number that *word* is.
 
-    >>> number("4096"), number("max"), number("?")
-    (4096, inf, None)
+    >>> number("4096"), number("max"), number("9223372036854771712"), number("?")
+    (4096, inf, inf, None)
     """
     if word in _WITHOUT_LIMIT:
         return UNLIMITED
-    return int(word) if word.isascii() and word.isdigit() else None
+    if not (word.isascii() and word.isdigit()):
+        return None
+    return UNLIMITED if int(word) >= _NO_LIMIT_FROM else int(word)
