@@ -123,7 +123,7 @@ def _buffers(limits: Limits, wanted: Wanted) -> Finding:
             unit=_CONNECTIONS,
             fit=fit,
             decides=True,
-            remedy="Idle connections take none; 64 KiB unread take 69.6 kB. For more of that at once: "
+            remedy="Idle connections take none; 64 KiB unread take 69.6 kB. For more at once: "
             f"`sysctl -w net.ipv4.tcp_mem='{most * 2 // 3} {most} {most * 3 // 2}'`.",
         )
     )
@@ -177,7 +177,7 @@ def _shared(memory: MemoryLimits, wanted: Wanted) -> Finding:
     return settled(
         Finding(
             name="shared_memory",
-            what="/dev/shm, if watched",
+            what="shared memory, if watched",
             told="" if free is None else f"{format_size(free)} free",
             allows=allows,
             asked=asked,

@@ -11,7 +11,8 @@ from memopt_cli.units import format_count
 
 if TYPE_CHECKING:
     from memopt_cli.analysis.fit import Wanted
-    from memopt_cli.profiler.limits import DescriptorLimits, Limits, PortLimits
+    from memopt_cli.profiler.limits import DescriptorLimits, Limits
+    from memopt_cli.profiler.ports import PortLimits
 
 DESCRIPTORS_PLANNED: Final = 0.98
 """Share of a process's descriptors that connections may take: logs, pipes and epoll need some."""
@@ -23,6 +24,9 @@ Share of the ports of a pair that connect finds at once.
 The kernel looks at every second port first. Measured on loopback with the default range: up
 to 14,116 connections a connect takes 20 us, beyond it 1,000 us.
 """
+
+_WIDEST: Final = range(1024, 65_536)
+"""Ports that a range can have without those of the system's own services."""
 
 _SERVER, _DRIVER = "server", "driver"
 _CONNECTIONS = "connections"
@@ -146,16 +150,17 @@ def ports(limits: Limits, wanted: Wanted) -> tuple[Finding, ...]:
 
 
 def _port_remedy(here: PortLimits, wanted: Wanted, fit: Fit) -> str:
-    free = here.free
-    if not free:
-        return "Widen the range: `sysctl -w net.ipv4.ip_local_port_range='1024 65535'`."
-    sources = math.ceil(wanted.connections / (free * PORTS_BEFORE_SLOW))
+    wider = f"`sysctl -w net.ipv4.ip_local_port_range='{_WIDEST[0]} {_WIDEST[-1]}'`."
+    if not here.free:
+        return f"Widen the range: {wider}"
+    sources = math.ceil(wanted.connections / (here.free * PORTS_BEFORE_SLOW))
     why = "Beyond half of the ports each connect takes 50 times longer. " * (fit is Fit.TIGHT)
-    return (
+    remedy = (
         f"{why}Connect from {format_count(sources)} addresses (127.0.0.1, 127.0.0.2, ...) with "
-        "IP_BIND_ADDRESS_NO_PORT, or serve on more ports; or "
-        "`sysctl -w net.ipv4.ip_local_port_range='1024 65535'`."
+        "IP_BIND_ADDRESS_NO_PORT, or serve on more ports"
     )
+    enough = wanted.connections <= len(_WIDEST) * wanted.sources * PORTS_BEFORE_SLOW
+    return f"{remedy}; or widen the range: {wider}" if enough else f"{remedy}."
 
 
 def _waiting(here: PortLimits) -> str:

@@ -45,7 +45,7 @@ def simulate(
     no_color: Annotated[bool, typer.Option("--no-color", help="Print no colours.")] = False,
 ) -> None:
     """Run scenarios and exit by their verdicts."""
-    from memopt_cli.cli import display, folders
+    from memopt_cli.cli import display, folders, forewarning
     from memopt_cli.scenario import catalogue, loading
 
     factor = loading.parse_scale(scale)
@@ -59,6 +59,8 @@ def simulate(
     results = display.console(sys.stdout, colour=colour)
     codes: set[ExitCode] = set()
     for plan, folder in zip(plans, named, strict=True):
+        for warning in forewarning.warnings(plan):
+            display.say(f"warning: {warning}")
         codes.add(_run(plan, folder or folders.dated(plan.scenario.name), progress, results))
         if codes & set(_SIGNALS):
             break

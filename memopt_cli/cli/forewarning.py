@@ -1,0 +1,35 @@
+"""What a run will surely lack, said before it begins; it is not refused for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from memopt_cli.scenario.loading import Plan
+
+
+def warnings(plan: Plan) -> Iterator[str]:
+    """Yield a sentence with its remedy for each limit that some variant will meet."""
+    from memopt_cli.analysis.capacity_memory import shortages
+    from memopt_cli.engine.sampler import SPARE_BYTES
+    from memopt_cli.profiler import limits
+    from memopt_cli.workloads.needs import needs
+    from memopt_cli.workloads.settings import settings_for
+
+    memory = limits.read_memory()
+    for cell in plan.cells:
+        # The targets of the stages; what is expected of random arrivals may not come.
+        units = cell.scenario.load.peak_units
+        for variant in cell.scenario.variants:
+            settings = settings_for(cell.scenario, variant, capacity=units)
+            needed = needs(settings, cell.scenario.load, units=units)
+            label = " ".join([variant.name, *cell.label.values()])
+            for shortage in shortages(
+                memory,
+                needs_bytes=needed.memory_bytes,
+                spare_bytes=SPARE_BYTES,
+                address_space_bytes=needed.address_space_bytes,
+            ):
+                yield f"{label}: {shortage}"
