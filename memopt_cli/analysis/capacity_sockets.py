@@ -34,6 +34,8 @@ _CONNECTIONS = "connections"
 
 def per_process(limits: DescriptorLimits) -> float | None:
     """Return how many descriptors a process that this shell starts can still open."""
+    if limits.soft is None:
+        return None
     return left(least(limits.soft, limits.ceiling), limits.open_here)
 
 
@@ -56,7 +58,7 @@ def _side(here: DescriptorLimits, side: str, connections: int, processes: int) -
         Finding(
             name=f"descriptors_{side}",
             what=f"descriptors, {many}",
-            told="" if each is None else f"{in_words(each)} free each",
+            told="" if each is None else f"{in_words(each)} each",
             allows=allows,
             asked=connections,
             unit=_CONNECTIONS,
@@ -115,7 +117,7 @@ def _watches(here: DescriptorLimits, wanted: Wanted) -> Finding:
         Finding(
             name="epoll_watches",
             what="epoll, of one user",
-            told="" if most is None else f"{in_words(most)} watches",
+            told="" if most is None else f"{in_words(most)}",
             allows=None if most is None else _half(most),
             asked=wanted.connections,
             unit=_CONNECTIONS,
@@ -137,7 +139,7 @@ def ports(limits: Limits, wanted: Wanted) -> tuple[Finding, ...]:
     pairs = Finding(
         name="ports",
         what=f"ports, {many}",
-        told="" if free is None else f"{format_count(free)} free each",
+        told="" if free is None else f"{format_count(free)} each",
         allows=allows,
         asked=wanted.connections,
         unit=_CONNECTIONS,

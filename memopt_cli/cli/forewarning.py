@@ -21,7 +21,7 @@ def warnings(plan: Plan) -> Iterator[str]:
     memory = limits.read_memory()
     for cell in plan.cells:
         # The targets of the stages; what is expected of random arrivals may not come.
-        units = cell.scenario.load.peak_units
+        units = cell.scenario.load.peak_units or 0
         for variant in cell.scenario.variants:
             settings = settings_for(cell.scenario, variant, capacity=units)
             needed = needs(settings, cell.scenario.load, units=units)
