@@ -69,7 +69,7 @@ def _memory(memory: MemoryLimits, wanted: Wanted) -> Finding:
     return settled(
         Finding(
             name="memory",
-            what="memory" if known is not None else "memory, kernel and driver",
+            what="memory" if known is not None else "memory, kernel + driver",
             told="" if has is None else f"{format_size(has)} free",
             allows=allows,
             asked=wanted.connections,
@@ -122,7 +122,8 @@ def _buffers(limits: Limits, wanted: Wanted) -> Finding:
             asked=wanted.connections,
             unit=_CONNECTIONS,
             fit=fit,
-            decides=True,
+            # A container is not told; there, idle connections are all that can be promised.
+            decides=pages is not None,
             remedy="Idle connections take none; 64 KiB unread take 69.6 kB. For more at once: "
             f"`sysctl -w net.ipv4.tcp_mem='{most * 2 // 3} {most} {most * 3 // 2}'`.",
         )
@@ -177,7 +178,7 @@ def _shared(memory: MemoryLimits, wanted: Wanted) -> Finding:
     return settled(
         Finding(
             name="shared_memory",
-            what="shared memory, if watched",
+            what="shared memory, watched",
             told="" if free is None else f"{format_size(free)} free",
             allows=allows,
             asked=asked,
@@ -191,25 +192,21 @@ def _shared(memory: MemoryLimits, wanted: Wanted) -> Finding:
 
 
 def _reading(limits: Limits) -> Finding:
-    here = limits.reading
-    told = "" if here.exact_s is None else f"{format_duration(here.exact_s)} a reading"
-    fit = Fit.NOT_TOLD
-    if here.exact_s is not None:
-        fit = Fit.TIGHT if here.exact_s > SLOWEST_READING_S else Fit.FITS
+    cost_s = limits.reading.exact_s
+    slow = cost_s is not None and cost_s > SLOWEST_READING_S
     return settled(
         Finding(
             name="reading",
             what="exact memory reading",
-            told=told,
-            allows=None if here.exact_s is None else UNLIMITED,
+            told="" if cost_s is None else f"{format_duration(cost_s)} a reading",
+            allows=None if cost_s is None else UNLIMITED,
             asked=1,
             unit="processes",
-            fit=fit,
+            fit=Fit.NOT_TOLD if cost_s is None else Fit.TIGHT if slow else Fit.FITS,
             decides=True,
-            remedy="memopt reads /proc/PID/smaps_rollup: Linux 4.14 or later, as the same user."
-            if here.exact_s is None
-            else "The machine is busy, or /proc is slow: sampling will cost more than usual.",
-        )
+            remedy="The machine is busy, or /proc is slow: sampling will cost more than usual.",
+        ),
+        untold="memopt reads /proc/PID/smaps_rollup: Linux 4.14 or later, as the same user.",
     )
 
 

@@ -65,7 +65,8 @@ def _side(here: DescriptorLimits, side: str, connections: int, processes: int) -
             fit=compared(allows, connections, tight_above=DESCRIPTORS_PLANNED),
             decides=True,
             remedy=_descriptor_remedy(here, side, connections, processes),
-        )
+        ),
+        untold="Look with `ulimit -n` where it will run.",
     )
 
 
@@ -73,7 +74,7 @@ def _descriptor_remedy(here: DescriptorLimits, side: str, connections: int, proc
     """Return how to get descriptors: by the shell's own limit, by more processes, or as root."""
     most = least(here.hard, here.ceiling)
     if most is None or here.open_here is None:
-        return "Look with `ulimit -n` where it will run."
+        return ""
     needs = math.ceil(connections / processes / DESCRIPTORS_PLANNED) + here.open_here
     if needs <= most:
         return f"`ulimit -n {needs}` in the shell that starts it."
@@ -146,9 +147,9 @@ def ports(limits: Limits, wanted: Wanted) -> tuple[Finding, ...]:
         fit=fit,
         decides=True,
         note=_waiting(here),
-        remedy="" if fit is Fit.FITS else _port_remedy(here, wanted, fit),
+        remedy=_port_remedy(here, wanted, fit),
     )
-    return pairs, _sources(here, wanted)
+    return settled(pairs), settled(_sources(here, wanted))
 
 
 def _port_remedy(here: PortLimits, wanted: Wanted, fit: Fit) -> str:
@@ -188,7 +189,7 @@ def _sources(here: PortLimits, wanted: Wanted) -> Finding:
         unit="addresses",
         fit=fit,
         decides=wanted.sources > 1,
-        remedy="" if fit is Fit.FITS else "`ip address add 127.0.0.1/8 dev lo`",
+        remedy="`ip address add 127.0.0.1/8 dev lo`",
     )
 
 
@@ -254,12 +255,9 @@ def _conntrack(limits: Limits, wanted: Wanted) -> Finding:
             fit=compared(allows, wanted.connections),
             # Most machines do not track; what they do not have cannot be told.
             decides=allows is not None,
-            remedy=(
-                "It is not loaded, or not shown here."
-                if allows is None
-                else f"`sysctl -w net.netfilter.nf_conntrack_max={needs}`"
-            ),
-        )
+            remedy=f"`sysctl -w net.netfilter.nf_conntrack_max={needs}`",
+        ),
+        untold="It is not loaded, or not shown here.",
     )
 
 

@@ -68,9 +68,11 @@ class Finding:
     """What to do, where it does not fit, is tight, or is not told."""
 
 
-def settled(finding: Finding) -> Finding:
-    """Return a finding without its remedy where none is needed."""
-    return replace(finding, remedy="") if finding.fit is Fit.FITS else finding
+def settled(finding: Finding, *, untold: str = "Not shown here: look on the host.") -> Finding:
+    """Return a finding without a remedy where none is needed, with *untold* where none is known."""
+    if finding.fit is Fit.FITS:
+        return replace(finding, remedy="")
+    return replace(finding, remedy=untold) if finding.allows is None else finding
 
 
 def compared(allows: float | None, asked: float, *, tight_above: float = TIGHT_ABOVE) -> Fit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -129,16 +130,9 @@ def test_the_container_decides(tmp_path: Path) -> None:
             {"sys/fs/cgroup/memory.max": f"{8356 * 10}\n", "sys/fs/cgroup/memory.current": "0\n"},
         )
     )
-    memory = [
-        _finding(limits.Limits(**{**_fields(found), "memory": group}), "memory", Wanted(n))
-        for n in (10, 11)
-    ]
+    memory = [_finding(replace(found, memory=group), "memory", Wanted(n)) for n in (10, 11)]
     assert [Fit.TIGHT, Fit.DOES_NOT_FIT] == [one.fit for one in memory]
     assert "container" in memory[1].remedy
-
-
-def _fields(found: Limits) -> dict[str, object]:
-    return {name: getattr(found, name) for name in found.__slots__}
 
 
 def test_the_shell_may_raise_its_own_limit(tmp_path: Path) -> None:
@@ -176,7 +170,9 @@ def test_what_decides_and_is_not_told(tmp_path: Path, missing: str) -> None:
     assert (Fit.NOT_TOLD, ExitCode.INCONCLUSIVE) == (fit, capacity.exit_code(fit))
 
 
-@pytest.mark.parametrize("missing", ["nf_conntrack_max", "somaxconn", "max_map_count", "fib_trie"])
+@pytest.mark.parametrize(
+    "missing", ["nf_conntrack_max", "somaxconn", "max_map_count", "fib_trie", "tcp_mem"]
+)
 def test_what_does_not_decide(tmp_path: Path, missing: str) -> None:
     """What only delays, or what most machines do not have, may be unknown."""
     found = _limits(tmp_path, **{missing: None})
