@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-    from memopt_cli.optimizer.columns import Counted, Turn
+    from memopt_cli.optimizer.columns import Counted
     from memopt_cli.optimizer.elsewhere import StateSlab
     from memopt_cli.optimizer.state_pool import StatePool
 
@@ -125,7 +125,7 @@ class _Messages:
     slots: NDArray[np.intp]
     keys: NDArray[np.uint32]
 
-    def account(self, before: Turn) -> None:
+    def account(self, before: int) -> None:
         """Account for all messages; *before* is the turn in which the handles were good."""
         earlier = repeated(self.slots)
         if len(earlier) > FEW:

@@ -40,6 +40,7 @@ class Books(Locked):
         "_capacity",
         "_created",
         "_dropped",
+        "_ended",
         "_first_key",
         "_idle",
         "_last_key",
@@ -49,7 +50,6 @@ class Books(Locked):
         "_lock_taken",
         "_made",
         "_retired",
-        "_reused",
         "_size",
         "_stack",
         "_stack_memory",
@@ -84,7 +84,7 @@ class Books(Locked):
         self._tag = next_tag() % ((1 << TAG_BITS) - 1) + 1
         self._first_key = (self._tag << GENERATION_BITS) + 1
         self._last_key = self._tag << GENERATION_BITS | LAST_GENERATION
-        self._idle = self._made = self._created = self._reused = self._retired = self._dropped = 0
+        self._idle = self._made = self._created = self._ended = self._retired = self._dropped = 0
         # So many idle records may not be used, because as many as the limit allows are in use.
         self._least_idle = 0
         self._size, self._limit = 0, self._capacity
@@ -97,15 +97,19 @@ class Books(Locked):
     def stats(self) -> PoolStats:
         """Return the counters as they are now."""
         with self._lock:
-            made, idle, retired, dropped = self._made, self._idle, self._retired, self._dropped
-            fresh = self._size - made if self._size > made else 0
-            created, reused = self._created, self._reused
+            # All at one moment: a finaliser or another thread may acquire at the next one.
+            made, idle, retired, dropped, size, created, ended = (
+                self._made, self._idle, self._retired, self._dropped, self._size, self._created,
+                self._ended,
+            )  # fmt: skip
+        in_use, fresh = made - retired - idle, max(size - made, 0)
         return PoolStats(
-            in_use=made - retired - idle,
+            in_use=in_use,
             available=idle + fresh,
             allocated=made + fresh + dropped,
             created=created,
-            reused=reused,
+            # Each acquire has ended, or is in use.
+            reused=ended + in_use - created,
             dropped=dropped,
             discarded=retired,
         )

@@ -32,6 +32,11 @@ class BulkSlab(ColumnSlab):
     A finaliser or a signal handler may use the slab in the middle of a batch. So each method
     works out what to write, looks whether the counters are still those that it had read, and
     then writes without a call in between, not even of `min` or `max`.
+
+    Other threads may acquire meanwhile, since that takes no lock: at any call, and while numpy
+    copies, for which it lets them run. So what is on the stack is written by a memoryview, and
+    the keys that numpy writes are of slots that are not on it. A try that has to be repeated
+    found fewer idle, and releases wait for the lock, so there is an end to it.
     """
 
     __slots__ = ()
@@ -51,7 +56,7 @@ class BulkSlab(ColumnSlab):
         with self._lock:
             while True:
                 idle, made = self._idle, self._made
-                created, reused = self._created, self._reused
+                created, ended = self._created, self._ended
                 again = min(count, idle)
                 new = count - again
                 if len(self) + count > self._limit or made + new > self._capacity:
@@ -66,12 +71,11 @@ class BulkSlab(ColumnSlab):
                     self._idle == idle
                     and self._made == made
                     and self._created == created
-                    and self._reused == reused
+                    and self._ended == ended
                 ):
                     self._idle = idle - again
                     self._made = made + new
                     self._created = created + new
-                    self._reused = reused + again
                     views.keys[slots] = keys
                     return handles
 
@@ -122,7 +126,7 @@ class BulkSlab(ColumnSlab):
             again = np.arange(kept, made, dtype=np.uint32)
             if self._made != made:
                 # A finaliser has used records behind these.
-                self._push(again, retired=-gone)
+                self._push(again, retired=-gone, ended=0)
                 return 0
             fresh = self._size - made if self._size > made else 0
             self._made = kept
@@ -149,7 +153,7 @@ class BulkSlab(ColumnSlab):
             again = slots[ended <= np.uint32(self._last_key)]
             views.rows[slots] = np.zeros((), views.rows.dtype)
             views.keys[slots] = ended
-            self._push(again.astype(np.uint32), retired=len(slots) - len(again))
+            self._push(again.astype(np.uint32), retired=len(slots) - len(again), ended=len(slots))
 
     def _end_all(
         self, handles: NDArray[np.uint64]
@@ -164,33 +168,28 @@ class BulkSlab(ColumnSlab):
 
         views = self.views()
         while True:
-            idle, retired = self._idle, self._retired
-            created, reused = self._created, self._reused
+            turn = self._ended
             slots, keys = self.slots_of(handles)
             twice = repeated(slots)
             if len(twice):
                 raise StaleHandle(f"handle {int(handles[twice[0]]):#x} is there twice")
             held = views.controls[slots] & np.uint32(HOLDS) | views.references[slots]
             ended, holding = keys + np.uint32(1), slots[held != 0].tolist()
-            if (
-                self._idle == idle
-                and self._retired == retired
-                and self._created == created
-                and self._reused == reused
-            ):
+            if self._ended == turn:
                 views.keys[slots] = ended
                 return slots, ended, holding
 
-    def _push(self, slots: NDArray[np.uint32], *, retired: int) -> None:
+    def _push(self, slots: NDArray[np.uint32], *, retired: int, ended: int) -> None:
         """Make slots available, the last of them to be used first, and count retired ones."""
-        count = len(slots)
+        count, copied = len(slots), slots.data
         while True:
             idle, surplus = self._idle, self._least_idle - retired
-            free = self.views().stack[idle : idle + count]
+            above = slice(idle, idle + count)
             if self._idle == idle:
-                free[...] = slots
+                self._stack[above] = copied
                 self._idle = idle + count
                 self._retired += retired
+                self._ended += ended
                 self._least_idle = surplus if surplus > 0 else 0  # noqa: FURB136
                 return
 
@@ -206,7 +205,7 @@ class BulkSlab(ColumnSlab):
         views = self.views()
         while True:
             idle, made, retired = self._idle, self._made, self._retired
-            created, reused = self._created, self._reused
+            created, ended = self._created, self._ended
             generations = views.keys[:made] & np.uint32(GENERATION_MASK)
             stays = generations > WORN
             # Those that are not on the stack are in use, retired, or on the way to or from it.
@@ -217,15 +216,15 @@ class BulkSlab(ColumnSlab):
             first_key = max(self._first_key, (self._tag << GENERATION_BITS) + highest + 1)
             left = views.stack[:idle][views.stack[:idle] < kept]
             count, gone = len(left), made - kept
-            below, surplus = views.stack[:count], self._least_idle - gone
+            below, copied, surplus = slice(count), left.data, self._least_idle - gone
             if (
                 self._idle == idle
                 and self._made == made
                 and self._retired == retired
                 and self._created == created
-                and self._reused == reused
+                and self._ended == ended
             ):
-                below[...] = left
+                self._stack[below] = copied
                 self._idle = count
                 self._retired = retired + gone
                 self._least_idle = surplus if surplus > 0 else 0  # noqa: FURB136

@@ -61,6 +61,7 @@ RESIDUE: Final = 0x2144DF1C
 
 HEAD_BYTES: Final = 4
 FIXED_BYTES: Final = FIXED_END - FIXED_START
+FIXED: Final = slice(HEAD_BYTES, HEAD_BYTES + FIXED_BYTES)
 IN_RECORD: Final = PHASE_MASK | PENDING_MASK
 MORE: Final = 1 << 4
 COMPRESSED: Final = 1 << 5
@@ -129,9 +130,8 @@ def decode(data: bytes, pool: StatePool) -> int:
         raise _fault(data)
     kind = data[3]
     if kind <= PHASE_MASK and length == IDLE_BYTES:
-        # All of it: the head comes to lie on the control word, the CRC on an unused id.
         try:
-            return pool.acquire_filled(kind, data)
+            return pool.acquire_filled(kind, data[FIXED])
         except struct.error:
             # Another buffer than bytes; to look beforehand would cost every state 35 ns.
             return decode(bytes(data), pool)
@@ -147,7 +147,7 @@ def _decode_longer(data: bytes, pool: StatePool) -> int:
     if len(data) != end + CRC_BYTES:
         raise _fault(data)
     _require_different(data[HEAD_BYTES + FIXED_BYTES : end])
-    return pool.acquire_filled(kind, data[:end])
+    return pool.acquire_filled(kind, data[HEAD_BYTES:end])
 
 
 def _encode_more(pool: StatePool, key: int, at: int, *, compress: bool) -> bytes:
@@ -191,7 +191,7 @@ def _decode_more(data: bytes, end: int, pool: StatePool) -> int:
     capabilities = None if body.document is None else _capabilities(pool, body.document)
     handle = None
     try:
-        handle = pool.acquire_filled(kind & IN_RECORD, data[:end])
+        handle = pool.acquire_filled(kind & IN_RECORD, data[HEAD_BYTES:end])
         _fill(pool, handle, body, capabilities)
     except BaseException:
         if handle is not None:

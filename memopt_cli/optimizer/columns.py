@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from memopt_cli.optimizer.views import Views
 
-    Turn: TypeAlias = tuple[int, int, int, int]
-    """What changes with every acquire and release."""
-
     Counted: TypeAlias = tuple[
         NDArray[np.uint32], NDArray[np.uint64], NDArray[np.float64], NDArray[np.uint64] | None
     ]
@@ -39,7 +36,12 @@ class ColumnSlab(Slab):
         import numpy as np
 
         with self._lock:
-            keys = self.views().keys[: self._made].astype(np.uint64)
+            while True:
+                made, idle, turn = self._made, self._idle, self._ended
+                keys = self.views().keys[:made].astype(np.uint64)
+                # An acquire waits for no lock; so the handles would be of no one moment.
+                if self._made == made and self._idle == idle and self._ended == turn:
+                    break
         slots = np.flatnonzero(keys & np.uint64(1))
         return keys[slots] << np.uint64(SLOT_BITS) | slots.astype(np.uint64)
 
@@ -65,23 +67,17 @@ class ColumnSlab(Slab):
             raise self.refusal(int(handles[good.argmin()]))
         return slots, keys
 
-    def turn(self) -> Turn:
-        """Return what changes with every acquire and release."""
-        return self._idle, self._retired, self._created, self._reused
+    def turn(self) -> int:
+        """Return what changes with every release: until then, who has a record keeps it."""
+        return self._ended
 
-    def write_counted(self, slots: NDArray[np.intp], counted: Counted, before: Turn) -> bool:
+    def write_counted(self, slots: NDArray[np.intp], counted: Counted, before: int) -> bool:
         """Write what messages changed, if it is still the turn *before*; say whether it is."""
-        idle, retired, created, reused = before
         counts, times = self.views().counts, self.views().times
         all_received, all_bytes = counts["received"], counts["received_bytes"]
         all_checksums, all_seen = counts["checksum"], times["last_seen_s"]
         received, received_bytes, last_seen_s, checksums = counted
-        if (
-            self._idle == idle
-            and self._retired == retired
-            and self._created == created
-            and self._reused == reused
-        ):
+        if self._ended == before:
             all_received[slots] = received
             all_bytes[slots] = received_bytes
             all_seen[slots] = last_seen_s

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
+from functools import wraps
 from threading import RLock
-from typing import Final
+from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
 from weakref import WeakSet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Owner = TypeVar("Owner", bound="Locked")
 
 
 class Locked:
@@ -18,6 +27,10 @@ class Locked:
     together: Python switches threads, runs signal handlers, raises Ctrl-C and calls finalisers
     only there. Whoever comes in between, also the same thread by its finaliser, finds things
     as they were before or as they are after.
+
+    A method that is such a change from its first line on need not take the lock: the other
+    threads of an interpreter that runs one at a time come in between nowhere else either. See
+    `one_at_a_time`.
 
     Nobody waits for the lock of one of these while holding that of another: a finaliser may
     run under any of them, and take any.
@@ -38,6 +51,23 @@ class Locked:
             self._lock.release()
         else:
             self._renew_lock()
+
+
+def one_at_a_time(method: Callable[Concatenate[Owner, P], T]) -> Callable[Concatenate[Owner, P], T]:
+    """
+    Return *method* as it is, which takes no lock, where one thread runs at a time.
+
+    In a free-threaded interpreter, return one that calls it within the lock.
+    """
+    if getattr(sys, "_is_gil_enabled", lambda: True)():
+        return method
+
+    @wraps(method)
+    def locked(self: Owner, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._lock:
+            return method(self, *args, **kwargs)
+
+    return locked
 
 
 _OWNERS: Final[WeakSet[Locked]] = WeakSet()

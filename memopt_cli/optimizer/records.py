@@ -67,9 +67,9 @@ HOLDS: Final = 0xFFFF_FFFF & ~(PHASE_MASK | PENDING_MASK)
 _BEHIND_KEY: Final = RECORD_BYTES - 4
 
 # A struct writes in half the time of an assignment to a slice.
-fill_record = struct.Struct(f"{_BEHIND_KEY}s").pack_into
-"""Write bytes at an offset of the memory, which is that of a record's second word, and zeros
-to the record's end."""
+fill_record = struct.Struct(f"<II{_BEHIND_KEY - 4}s").pack_into
+"""Write a key and a control word at an offset of the memory, which is that of a record, then
+bytes, and zeros to its end."""
 
 empty_record = struct.Struct(f"{_BEHIND_KEY}x").pack_into
 """Write zeros from an offset of the memory, which is that of a record's second word."""

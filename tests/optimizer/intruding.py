@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-SWITCHES = ("RESUME", "CALL", "CALL_FUNCTION_EX", "JUMP_BACKWARD")
-"""After these the interpreter looks for signals, and runs finalisers from Python 3.12 on."""
+SWITCHES = ("RESUME", "CALL", "CALL_KW", "CALL_FUNCTION_EX", "JUMP_BACKWARD")
+"""After these the interpreter looks for signals, switches threads, and runs finalisers from
+Python 3.12 on."""
 
 COLLECTIONS = ("BUILD_SLICE", "BUILD_TUPLE", "BUILD_LIST", "BUILD_MAP")
 """In these Python 3.11 may run the collector, and so finalisers."""

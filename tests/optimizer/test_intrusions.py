@@ -30,6 +30,9 @@ THREADS = 10
 ROUNDS = 10_000 if THOROUGH else 1000
 """How often each of ten threads does each of ten operations; see `tests/conftest.py`."""
 
+MANY = 20_000
+"""States in a batch; numpy lets other threads run while it copies more than 500."""
+
 DOCUMENTS = (b"[1]", b'{"tools": [2]}')
 LONG = bytes(range(256)) * 4
 
@@ -252,6 +255,52 @@ def test_a_finaliser_may_come_anywhere_into_a_batch(act: str, intrude: str) -> N
     assert step > 9
 
 
+def nothing() -> None:
+    """Come in between without a trace."""
+
+
+@pytest.mark.parametrize(("act", "places"), [("acquire", 0), ("acquire_filled", 1)])
+def test_nothing_comes_in_between_finding_and_having_a_record(act: str, places: int) -> None:
+    """What takes no lock has no place for others, but one when the record is complete."""
+    pool = StatePool()
+    actions: dict[str, Callable[[], object]] = {
+        "acquire": pool.acquire,
+        "acquire_filled": partial(pool.acquire_filled, 1, b"a"),
+    }
+
+    def passes(step: int) -> bool:
+        """Say whether an acquire of an idle record has so many places, its begin not counted."""
+        pool.release(pool.acquire())
+        return interrupted(actions[act], step, nothing)
+
+    assert [True] * places + [False] == [passes(step) for step in range(1, places + 2)]
+
+
+@pytest.mark.parametrize("idle", [False, True])
+def test_nobody_sees_a_state_that_is_half_decoded(idle: bool) -> None:
+    """Wherever somebody looks at the states in use, they are complete."""
+    step, reached = 0, True
+    while reached:
+        step += 1
+        pool = StatePool()
+        handle, other = pool.acquire(), pool.acquire()
+        if idle:
+            pool.release(other)
+        empty = encode(pool, handle)
+        pool[handle].update(number=7, phase=Phase.READY, opened_at_s=2.5, checksum=9)
+        data, found = encode(pool, handle), set[bytes]()
+
+        def look() -> None:
+            """Note what all states are."""
+            found.update(encode(pool, each) for each in pool.handles().tolist())  # noqa: B023
+
+        reached = interrupted(partial(decode, data, pool), step, look)
+        assert found <= {empty, data}
+        look()
+        assert data in found
+    assert step > 3
+
+
 @pytest.mark.parametrize("filled", [False, True])
 @pytest.mark.parametrize("batch", [False, True])
 def test_of_two_releases_one_succeeds(filled: bool, batch: bool) -> None:
@@ -386,7 +435,8 @@ def test_an_interrupt_while_waiting_for_the_lock_is_an_interrupt(act: str) -> No
     handle = pool.acquire()
     data = encode(pool, handle)
     held, main = Event(), get_ident()
-    code = getattr(StatePool, act).__code__
+    waits = StatePool.release if act == "release" else StatePool._use_new
+    code = waits.__code__
 
     def hold() -> None:
         """Hold the lock, and interrupt the main thread when it waits for it."""
@@ -507,6 +557,56 @@ def test_ten_threads_share_a_pool() -> None:
     assert (0, 2 * singles + 7 * batches) == (stats.in_use, stats.created + stats.reused)
     check_empty(pool, store)
     assert (0, 0) == (len(payloads), payloads.references())
+
+
+def test_threads_acquire_while_batches_change_the_stack() -> None:
+    """Numpy lets other threads run while it copies; no state is given to two of them even then."""
+    pool = StatePool()
+    pool.release_many(pool.acquire_many(MANY))
+    done, counts = Event(), Counter[int]()
+
+    def singles(number: int) -> None:
+        while not done.is_set():
+            handles = [pool.acquire() for _ in range(40)]
+            counts[number] += len(handles)
+            assert [0] * 40 == [pool[handle].number for handle in handles]
+            for turn, handle in enumerate(handles):
+                pool[handle].number = number * 1000 + turn
+            for turn, handle in enumerate(handles):
+                assert number * 1000 + turn == pool[handle].number
+                pool.release(handle)
+
+    def batches(number: int) -> None:
+        try:
+            for _ in range(ROUNDS // 50):
+                handles = pool.acquire_many(MANY)
+                counts[number] += MANY
+                pool.release_many(handles[MANY // 4 :])
+                pool.trim()
+                pool.release_many(handles[: MANY // 4])
+        finally:
+            done.set()
+
+    run_in_threads(batches, singles, singles, singles)
+
+    stats = pool.stats()
+    assert (MANY + counts.total(), 0) == (stats.created + stats.reused, stats.in_use)
+    assert 2 * MANY == len({handle & 0xFF_FFFF for handle in pool.acquire_many(2 * MANY).tolist()})
+
+
+def test_an_acquire_waits_for_nobody_if_a_record_is_idle() -> None:
+    """Whatever another thread does with the pool, and for how long."""
+    pool = StatePool()
+    handle = pool.acquire()
+    data = encode(pool, handle)
+    pool.release_many([handle, pool.acquire()])
+    taken: list[int] = []
+    other = Thread(target=lambda: taken.extend([pool.acquire(), decode(data, pool)]))
+
+    with pool._lock:
+        other.start()
+        other.join(60)
+        assert taken == pool.handles().tolist()[::-1]
 
 
 def test_bounds_change_and_memory_is_returned_while_threads_work() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from memopt_cli.errors import ForeignHandle, PoolError, PoolExhausted, StaleHandle
 from memopt_cli.optimizer import StatePool, books, bulk, decode, encode
+from memopt_cli.optimizer.forking import Locked, one_at_a_time
 from memopt_cli.optimizer.records import RECORD_BYTES, WORDS
 from memopt_cli.optimizer.slab import Slab
 from memopt_cli.pool import PoolInfo, PoolStats
@@ -440,7 +441,7 @@ def test_a_slab_alone_holds_nothing_beside_its_records() -> None:
     """What a record refers to is the business of those that know what is in it."""
     slab = Slab(size=0, limit=None, capacity=8)
     handle = slab.acquire_filled(1 << 4, bytes(range(52)))
-    assert bytes(range(4, 52)) == slab.memory[8:RECORD_BYTES]
+    assert bytes(range(48)) == slab.memory[8:RECORD_BYTES]
 
     slab.release(handle)
 
@@ -486,6 +487,22 @@ def test_a_trimmed_record_reads_as_zeros() -> None:
 
     assert bytes(900 * RECORD_BYTES) == pool.memory[100 * RECORD_BYTES : 1000 * RECORD_BYTES]
     assert pool.memory[0:4] != bytes(4)
+
+
+def test_threads_that_run_at_once_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes no lock elsewhere takes it in a free-threaded interpreter."""
+
+    def has_lock(owner: Locked) -> bool:
+        """Say whether the caller has the lock."""
+        owned: bool = owner._lock._is_owned()  # type: ignore[attr-defined] # for `Condition`
+        return owned
+
+    pool = Slab(size=0, limit=None, capacity=8)
+    assert not one_at_a_time(has_lock)(pool)
+
+    monkeypatch.setattr(sys, "_is_gil_enabled", bool, raising=False)
+
+    assert one_at_a_time(has_lock)(pool)
 
 
 def test_pools_come_and_go() -> None:
