@@ -58,7 +58,7 @@ class Views(NamedTuple):
     """By the names of the fields."""
 
     stack: NDArray[np.uint32]
-    """Slots that are idle, the latest last."""
+    """Slots that are idle, the latest last; to be read only, as `BulkSlab` says."""
 
 
 def new_views(memory: mmap.mmap, stack_memory: mmap.mmap) -> Views:
@@ -67,6 +67,8 @@ def new_views(memory: mmap.mmap, stack_memory: mmap.mmap) -> Views:
 
     words = np.frombuffer(memory, np.uint32).reshape(-1, WORDS)
     doubles = np.frombuffer(memory, np.float64).reshape(-1, DOUBLES)
+    stack = np.frombuffer(stack_memory, np.uint32)
+    stack.flags.writeable = False
     return Views(
         rows=np.frombuffer(memory, f"V{RECORD_BYTES}"),
         keys=words[:, KEY],
@@ -74,7 +76,7 @@ def new_views(memory: mmap.mmap, stack_memory: mmap.mmap) -> Views:
         references=words[:, METADATA],
         counts={name: words[:, word] for name, word in COUNTS.items()},
         times={name: doubles[:, double] for name, double in TIMES.items()},
-        stack=np.frombuffer(stack_memory, np.uint32),
+        stack=stack,
     )
 
 

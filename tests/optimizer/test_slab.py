@@ -283,8 +283,9 @@ def test_a_limit_below_what_is_in_use_takes_nothing_away() -> None:
         with pytest.raises(PoolExhausted):
             pool.acquire_many(1)
         pool.release(handle)
-    with pytest.raises(PoolExhausted):
-        pool.acquire()
+    for acquire in (pool.acquire, lambda: pool.acquire_filled(0, b"")):
+        with pytest.raises(PoolExhausted):
+            acquire()
     pool.release(taken[2])
     again = pool.acquire()
 
@@ -421,6 +422,39 @@ def test_handles_are_those_in_use() -> None:
     assert taken[1::2] == pool.handles().tolist()
     pool.release_many(pool.handles())
     assert [] == pool.handles().tolist()
+
+
+class Torn:
+    """Keys of which the first half is copied, then something happens, then the rest is."""
+
+    def __init__(self, keys: Any, between: Callable[[], object]) -> None:
+        self.keys, self.between = keys, between
+
+    def __getitem__(self, where: slice) -> Torn:
+        return Torn(self.keys[where], self.between)
+
+    def astype(self, kind: type) -> Any:
+        """Copy them."""
+        half = len(self.keys) // 2
+        first = self.keys[:half].astype(kind)
+        self.between()
+        return np.concatenate([first, self.keys[half:].astype(kind)])
+
+
+def test_handles_are_those_of_one_moment() -> None:
+    """Numpy lets other threads run while it copies: no later acquire is there without the first."""
+    pool, taken = StatePool(), list[int]()
+    handles = pool.acquire_many(4).tolist()
+    pool.release_many([*handles[1:], handles[0]])
+
+    def acquire_two() -> None:
+        if not taken:
+            taken.extend([pool.acquire(), pool.acquire()])
+
+    pool._views = pool.views()._replace(keys=Torn(pool.views().keys, acquire_two))  # type: ignore[arg-type]
+
+    assert taken == pool.handles().tolist()
+    assert [0, 3] == [slot_of(handle) for handle in taken]
 
 
 def test_address_space_that_is_not_there_is_an_error() -> None:
