@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from memopt_cli.analysis import attribution
 from memopt_cli.analysis.attribution import MOST_FOLLOWED, Look
 from memopt_cli.analysis.drift import FEWEST_READINGS
+from memopt_cli.errors import MeasurementError, TargetError
 from memopt_cli.profiler.agent import NotTraceable
 
 if TYPE_CHECKING:
@@ -132,6 +133,10 @@ class Attribution:
         except NotTraceable as exc:
             self.not_traced = str(exc)
             return
+        except (TargetError, MeasurementError):
+            # Whatever became of it, the program was slowed down for so long.
+            self._next_window_s = self._clock.now() + self._window_s / self._duty
+            raise
         self._traced_s += window.traced_s
         self._windows = [*self._windows, window][-MOST_WINDOWS:]
         self._next_window_s = self._clock.now() + window.traced_s / self._duty

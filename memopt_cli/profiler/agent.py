@@ -101,6 +101,7 @@ class AgentReader:
         self._asking = threading.Lock()
         self._waiting = 0
         self._asked: int | None = None
+        self._asked_s = 0.0
         self.given_up = False
         """Set to let a thread that waits for an answer wait no more, and none ask."""
 
@@ -146,11 +147,16 @@ class AgentReader:
 
         Gives way to another thread that waits for its turn, so that neither starves.
         """
-        if self._asked is not None or not self.listening or self.given_up:
+        if not self.listening or self.given_up:
             return False
-        if self._waiting or not self._asking.acquire(blocking=False):
+        now_s = time.monotonic()
+        if self._asked is not None:
+            # An agent that had no room to answer does not look at that request again.
+            if now_s - self._asked_s < ANSWER_WITHIN_S:
+                return False
+        elif self._waiting or not self._asking.acquire(blocking=False):
             return False
-        self._asked = self._request(self._heap_request)
+        self._asked, self._asked_s = self._request(self._heap_request), now_s
         return True
 
     def answered_heap(self) -> InsideHeap | None:

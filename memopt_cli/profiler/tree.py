@@ -90,17 +90,19 @@ class Tree:
         *,
         folder: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
+        cpu: Callable[[], float] = time.thread_time,
     ) -> None:
         """
         Args:
             target: The first process.
             folder: Of the session that the target was started in; `None` if it was not.
-            clock: Tells what a pass costs.
+            clock: Tells when a pass is due.
+            cpu: Tells what one has cost.
         """
         self._members: dict[Identity, Living] = {target.identity: target}
         self._target = target
         self._folder = None if folder is None else str(folder).encode()
-        self._clock = clock
+        self._clock, self._cpu = clock, cpu
         self._strangers: set[Identity] = set()
         self._next_pass_s = 0.0
 
@@ -111,16 +113,16 @@ class Tree:
         Args:
             thoroughly: Make a pass over all processes even if its time has not come.
         """
-        began = self._clock()
-        if thoroughly or began >= self._next_pass_s:
+        now_s = self._clock()
+        if thoroughly or now_s >= self._next_pass_s:
+            began_s = self._cpu()
             self._pass()
-            ended = self._clock()
-            self._next_pass_s = ended + (ended - began) / PASSES_SHARE
+            self._next_pass_s = now_s + (self._cpu() - began_s) / PASSES_SHARE
         else:
-            now = {identity: living(identity[0]) for identity in self._members}
+            found_now = {identity: living(identity[0]) for identity in self._members}
             self._members = {
                 identity: found
-                for identity, found in now.items()
+                for identity, found in found_now.items()
                 if found is not None and found.identity == identity
             }
         return tuple(self._members.values())

@@ -95,14 +95,14 @@ def test_a_number_that_is_used_again_is_another_process(start: Start) -> None:
 
 def test_passes_are_rare_where_they_are_dear_and_the_known_are_looked_at(start: Start) -> None:
     """After a pass of two seconds, none for 200; a target that ended is noticed all the same."""
-    now_s = iter([0.0, 2.0, 100.0, 150.0])
+    now_s, cpu_s = iter([0.0, 199.0, 199.5]), iter([5.0, 7.0])
     child = start(
         "import subprocess\nready()\nchild = subprocess.Popen(['sleep', '60'])\nready(child.pid)"
     )
     child.said()
     target = living(child.pid)
     assert target is not None
-    tree = Tree(target, clock=lambda: next(now_s))
+    tree = Tree(target, clock=lambda: next(now_s), cpu=lambda: next(cpu_s))
     assert 1 == len(tree.look())
 
     second = int(child.step())

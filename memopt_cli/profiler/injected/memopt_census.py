@@ -34,6 +34,7 @@ MOST_TYPES = 1000
 MOST_FOR_DEEP = 300_000
 """Objects up to which dictionaries that the collector does not track are looked for."""
 
+_TRIES = 20
 KINDS = {dict, list, set, deque, OrderedDict, defaultdict}
 _LENGTHS = {dict.__len__, list.__len__, set.__len__, deque.__len__}
 
@@ -130,7 +131,20 @@ def some_of(name: str, most: int) -> list[Any]:
 
 
 def newest(container: Any, most: int) -> list[tuple[Any, ...]]:
-    """Return the members put in last, as (key, value) or alone in a tuple; of a set, any."""
+    """
+    Return the members put in last, as (key, value) or alone in a tuple; of a set, any.
+
+    Nothing, if the program changes the container each time between begin and end.
+    """
+    for _ in range(_TRIES):
+        try:
+            return _newest(container, most)
+        except RuntimeError:
+            continue
+    return []
+
+
+def _newest(container: Any, most: int) -> list[tuple[Any, ...]]:
     if isinstance(container, dict):
         return list(islice(reversed(container.items()), most))
     if isinstance(container, (list, deque)):

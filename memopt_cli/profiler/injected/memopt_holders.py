@@ -131,7 +131,10 @@ def _as_attribute(steps: Steps) -> str:
 def _key(found_in: dict[Any, Any], value: Any) -> str:
     # One call into C: the program may change the dictionary at any other moment.
     same = map(is_, found_in.values(), repeat(value))
-    key = next(compress(found_in.keys(), same), None)
+    try:
+        key = next(compress(found_in.keys(), same), None)
+    except RuntimeError:  # the program has changed it meanwhile
+        key = None
     return "[%r]" % (key,) if type(key) in (str, int, bytes) else "[...]"  # noqa: UP031
 
 
