@@ -160,24 +160,22 @@ def test_a_leak_is_suspected_and_its_line_is_found(
 
 def test_the_heap_and_the_count_come_with_the_readings(watcher: Watcher) -> None:
     """Blocks, malloc and operations are told together, by a program that was not stopped."""
+
+    def done() -> float:
+        told = [each.operations for each in watcher.readings() if each.operations is not None]
+        return told[-1] - told[0] if told else 0.0
+
     watcher.run(
-        watcher.python(LEAK),
-        until=lambda: sum(each.operations is not None for each in watcher.readings()) > 10,
-        operations="__main__.Service.kept",
+        watcher.python(LEAK), until=lambda: done() > 2_000, operations="__main__.Service.kept"
     )
 
     told = [each for each in watcher.readings() if each.operations is not None]
-    first, last = told[0], told[-1]
-    assert None not in (last.allocated_blocks, last.malloc_in_use_bytes, first.malloc_in_use_bytes)
-    assert first.malloc_in_use_bytes is not None
-    assert last.malloc_in_use_bytes is not None
-    assert first.operations is not None
-    assert last.operations is not None
-    kept_bytes = 1040 * (last.operations - first.operations)
-    # The list's own growth comes on top.
-    assert kept_bytes == pytest.approx(
-        last.malloc_in_use_bytes - first.malloc_in_use_bytes, rel=0.3
-    )
+    malloc = [each.malloc_in_use_bytes for each in told if each.malloc_in_use_bytes is not None]
+    kept_bytes = 1040 * done()
+    # The list itself, and what the agent loads to count objects, come on top.
+    assert kept_bytes <= malloc[-1] - malloc[0] < kept_bytes + 1_000_000
+    assert len(told) == len(malloc)
+    assert None not in {each.allocated_blocks for each in told}
     assert all(each.inside_cost_s > 0 for each in told)
     assert watcher.readings()[0].anonymous_bytes is not None
 
