@@ -9,6 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from memopt_cli.engine.clock import SystemClock
@@ -135,8 +136,12 @@ def test_one_that_stands_still_is_continued_to_end() -> None:
     """Asked to end while it is stopped, it does so, and need not be killed."""
     command, tree = started("import time; time.sleep(60)")
     os.kill(command.pid, signal.SIGSTOP)
+    # Until it stands, what it is asked comes before.
+    until_s = time.monotonic() + WITHIN_S
+    while psutil.Process(command.pid).status() != psutil.STATUS_STOPPED:
+        assert time.monotonic() < until_s
 
-    command.stop(lambda: members(tree), within_s=WITHIN_S)
+    command.stop(lambda: members(tree), within_s=5.0)
 
     assert 128 + signal.SIGTERM == command.status()
 

@@ -336,6 +336,28 @@ def test_a_process_that_ends_ends_the_watch(watcher: Watcher) -> None:
     assert (Outcome.FINISHED, "", None) == (ended.outcome, ended.reason, ended.exit_status)
 
 
+def test_one_that_dies_between_being_seen_and_read_is_told_as_ended(
+    watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watch goes on to its own end."""
+    process = subprocess.Popen(["sleep", "60"])
+    look = tree.Tree.look
+
+    def look_and_kill(self: tree.Tree, *, thoroughly: bool = False) -> tuple[tree.Living, ...]:
+        found = look(self, thoroughly=thoroughly)
+        if len(watcher.readings()) == 3:
+            process.kill()
+            process.wait()
+        return found
+
+    monkeypatch.setattr(tree.Tree, "look", look_and_kill)
+
+    ended = watcher.run(process.pid)
+
+    assert Outcome.FINISHED == ended.outcome
+    assert [0] == [event.number for event in watcher.all(ProcessEnded)]
+
+
 def test_an_agent_that_stands_still_does_not_stop_the_watch(watcher: Watcher) -> None:
     """A child that was stopped is read from outside; its parent's heap is told as before."""
     script = """
