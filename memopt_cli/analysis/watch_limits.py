@@ -46,7 +46,7 @@ def limits_of(
 
     Args:
         leak: Like ``1MB/h``.
-        severities: Like ``high=500KB/s``; the others keep their defaults.
+        severities: Like ``high=500kB/s``; the others keep their defaults.
         thresholds: Like ``gc_pause: p(99)<100ms``.
 
     Raises:
@@ -93,7 +93,7 @@ def _severity(text: str) -> tuple[Severity, float]:
     if not equals or name not in set(SEVERITIES):
         raise UsageError(
             f"{text!r} is not a limit of a severity",
-            hint=f"Write it like high=500KB/s; severities: {', '.join(SEVERITIES)}.",
+            hint=f"Write it like high=500kB/s; severities: {', '.join(SEVERITIES)}.",
         )
     return Severity(name), _bytes_per_s(limit)
 

@@ -71,8 +71,9 @@ def _grid(recording: WatchRecording) -> Floats:
 
     ends_s = max((p.readings[-1].at_s for p in recording.processes if p.readings), default=0.0)
     step_s = max(recording.interval_s, ends_s / MOST_SUMS)
-    # A little late, so that what is read once an interval has been read by then.
-    return np.arange(step_s / 2, ends_s + step_s, step_s)
+    # A little late, so that what is read once an interval has been read by then; and not
+    # after the last reading, when processes that end with the watch are gone one by one.
+    return np.arange(step_s / 2, ends_s, step_s)
 
 
 def _living(processes: Sequence[ProcessRecording], times: Floats) -> NDArray[np.bool_]:

@@ -34,6 +34,8 @@ def headline(found: WatchFindings) -> str:
 
 
 def _verdict(found: WatchFindings) -> str:
+    if found.verdict is Verdict.PASSED:
+        return f"no leak: {_cleared(found)}"
     leaking = sorted((one for one in found.processes if one.leaks), key=_slope, reverse=True)
     if leaking:
         more = f", and in {len(leaking) - 1} more" if leaking[1:] else ""
@@ -44,9 +46,7 @@ def _verdict(found: WatchFindings) -> str:
         first = next(one for one in found.thresholds if one.verdict is Verdict.CROSSED)
         limit = wording.expression(first)
         return f"crossed: {limit}, {wording.observed(first)} in {wording.cell(first)}"
-    if found.verdict is Verdict.INCONCLUSIVE:
-        return f"inconclusive: {_doubt(found)}"
-    return f"no leak: {_cleared(found)}"
+    return f"inconclusive: {_doubt(found)}"
 
 
 def _slope(found: ProcessFindings) -> float:
@@ -82,7 +82,9 @@ def _doubt(found: WatchFindings) -> str:
         return f"{reason}, in {wording.cell(unsure[0])}"
     if not found.thresholds:
         return "no process lived long enough to be judged"
-    return f"it was {found.outcome} before it had ended"
+    if found.outcome is Outcome.RUNNING:
+        return "the watch goes on, or was killed; nothing is shown to leak so far"
+    return "nothing is shown to leak, and it did not end well"
 
 
 def _cleared(found: WatchFindings) -> str:
@@ -92,7 +94,8 @@ def _cleared(found: WatchFindings) -> str:
         return f"{process(worst)} grows by {rate(worst.growth)}, by fragmentation"
     tolerated = [one for one in found.processes if one.leaks]
     if tolerated:
-        return f"{rate(tolerated[0].growth)} is tolerated in {process(tolerated[0])}"
+        worst = max(tolerated, key=_slope)
+        return f"none beyond what is tolerated; {rate(worst.growth)} in {process(worst)}"
     judged = [one for one in found.processes if one.is_whole] or list(found.processes)
     most = max(judged, key=_slope)
     others = f" and in {len(judged) - 1} others" if judged[1:] else ""

@@ -41,5 +41,4 @@ CREATE TABLE processes (
 CREATE TABLE pauses (
   process INTEGER, generation INTEGER, words BLOB, PRIMARY KEY (process, generation)) WITHOUT ROWID;
 CREATE TABLE readings (process INTEGER, {_reading_columns()});
-CREATE INDEX by_process ON readings (process);
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from memopt_cli.analysis.attribution import Growth, Suspect
@@ -17,12 +18,13 @@ from memopt_cli.store import database, watch_layout
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 _RUN_FIELDS = {"target", "started_at", "interval_s", "environment", "outcome", "limits"}
 _SELECT_READINGS = (
-    f"SELECT {', '.join(watch_layout.READING_COLUMNS)} FROM readings "  # noqa: S608 - our names
-    "WHERE process = ? ORDER BY rowid"
+    f"SELECT process, {', '.join(watch_layout.READING_COLUMNS)} FROM readings "  # noqa: S608 - our names
+    "ORDER BY rowid"
 )
 
 
@@ -40,8 +42,10 @@ def read_watch(directory: Path) -> WatchRecording:
     """
     with database.snapshot(_file(directory)) as base:
         run = _run(base, directory)
+        readings = _readings(base)
         processes = tuple(
-            _process(base, row) for row in base.execute("SELECT * FROM processes ORDER BY number")
+            _process(base, row, readings[row["number"]])
+            for row in base.execute("SELECT * FROM processes ORDER BY number")
         )
     ends_s = (one.readings[-1].at_s for one in processes if one.readings)
     return WatchRecording(
@@ -104,10 +108,20 @@ def _run(base: sqlite3.Connection, directory: Path) -> dict[str, Any]:
     return run
 
 
-def _process(base: sqlite3.Connection, row: sqlite3.Row) -> ProcessRecording:
-    number = row["number"]
-    readings = base.execute(_SELECT_READINGS, (number,))
-    pauses = base.execute("SELECT * FROM pauses WHERE process = ?", (number,))
+def _readings(base: sqlite3.Connection) -> Mapping[int, list[Reading]]:
+    """Return the readings by process, in one pass: an index would cost each write."""
+    found: dict[int, list[Reading]] = defaultdict(list)
+    for row in base.execute(_SELECT_READINGS):
+        process, *values = row
+        # By position: the columns are the fields, in their order.
+        found[process].append(Reading(*values))
+    return found
+
+
+def _process(
+    base: sqlite3.Connection, row: sqlite3.Row, readings: Sequence[Reading]
+) -> ProcessRecording:
+    pauses = base.execute("SELECT * FROM pauses WHERE process = ?", (row["number"],))
     return ProcessRecording(
         pid=row["pid"],
         parent_pid=row["parent_pid"],
@@ -115,8 +129,7 @@ def _process(base: sqlite3.Connection, row: sqlite3.Row) -> ProcessRecording:
         began_s=row["began_s"],
         ended_s=row["ended_s"],
         inside=row["inside"],
-        # By position: the columns are the fields, in their order.
-        readings=tuple(Reading(*one) for one in readings),
+        readings=tuple(readings),
         pauses={
             one["generation"]: Histogram.from_bytes(zlib.decompress(one["words"])) for one in pauses
         },
