@@ -110,7 +110,8 @@ class Together:
     def measured_by(self) -> Metric:
         """The metric whose slope is the figure: the leading one, unless it is a count or a half."""
         outside = next((one for one in OUTSIDE if one in self.growths), None)
-        if self.pattern is Pattern.LEAK and self.leading in HALVES and outside is not None:
+        hidden = self.pattern is Pattern.HIDDEN_LEAK
+        if self.leading in HALVES and outside is not None and not hidden:
             return outside
         if self.leading is not None and self.leading not in BYTES_EACH:
             return self.leading

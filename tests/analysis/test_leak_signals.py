@@ -90,10 +90,11 @@ def test_a_count_leads_but_bytes_are_the_figure() -> None:
 
 
 def test_malloc_is_half_of_the_heap() -> None:
-    """Where both halves of the heap grow, the figure is the whole: memory seen from outside."""
-    found = together([signal(A, "up"), signal(Metric.MALLOC_IN_USE, "up"), signal(B, "up")])
+    """Whether both halves grow or neither, the figure is the whole: memory seen from outside."""
+    for shape in ("up", "flat"):
+        found = together([signal(metric, shape) for metric in (A, M, B)])
 
-    assert (M, A) == (found.leading, found.measured_by)
+        assert (M, A) == (found.leading, found.measured_by)
 
 
 def test_a_metric_without_samples_is_missing() -> None:
