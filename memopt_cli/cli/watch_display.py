@@ -154,30 +154,34 @@ class WatchDisplay:
 
     def table(self) -> Table:
         """Return the processes as they are now, the largest first."""
-        from rich.table import Table
+        from memopt_cli.cli.watch_tables import fitted
 
-        wide = self._out.width >= _NARROW
-        table = Table(box=None, pad_edge=False, show_edge=False, title_justify="left")
-        table.title = f"{self._target}: {self._time()}; Ctrl-C ends with a report"
-        for name, justify in (("pid", "right"), ("memory", "right"), ("change", "right")):
-            table.add_column(name, justify=justify)  # type: ignore[arg-type]
-        if wide:
-            table.add_column("since the start", min_width=_POINTS, no_wrap=True)
-        table.add_column("longest GC", justify="right")
-        table.add_column("process", overflow="ellipsis", no_wrap=True, ratio=1)
         alive = [shown for shown in self._processes.values() if not shown.ended]
         alive.sort(key=lambda shown: -shown.size_bytes)
-        for shown in alive[:_MOST_SHOWN]:
-            line = [_line(shown.points)] if wide else []
-            pause = "-" if shown.inside else format_duration(shown.longest_pause_s)
-            figures = [format_size(shown.size_bytes), _signed(shown.grown_bytes), *line, pause]
-            table.add_row(str(shown.pid), *figures, shown.command)
-            if shown.suspect is not None:
-                empty = [""] * len(line)
-                table.add_row("", "", "", *empty, "", f"  grows: {_place(shown.suspect)}")
+        head = ["pid", "memory", "change", "longest GC"]
+        if self._out.width >= _NARROW:
+            head.append("since the start".ljust(_POINTS))
+        rows = [row for shown in alive[:_MOST_SHOWN] for row in _rows(shown, len(head))]
+        table = fitted(self._out, head, rows, "process")
+        table.title = f"{self._target}: {self._time()}; Ctrl-C ends with a report"
+        table.title_justify = table.caption_justify = "left"
         if (left := len(alive) - _MOST_SHOWN) > 0:
             table.caption = f"and {format_count(left)} more"
         return table
+
+
+def _rows(shown: Shown, columns: int) -> list[list[str]]:
+    """Return the row of a process, and below it what grows in it."""
+    from memopt_cli.cli.watch_tables import plain
+
+    pause = "-" if shown.inside else format_duration(shown.longest_pause_s)
+    figures = [str(shown.pid), format_size(shown.size_bytes), _signed(shown.grown_bytes), pause]
+    if columns > len(figures):
+        figures.append(_line(shown.points).ljust(_POINTS))
+    rows = [[*figures, plain(shown.command)]]
+    if shown.suspect is not None:
+        rows.append([*[""] * columns, f"  grows: {_place(shown.suspect)}"])
+    return rows
 
 
 def _place(suspect: Suspect) -> str:

@@ -53,8 +53,10 @@ class Session:
                 the programs; told with each heap and census.
         """
         self._operations = operations
-        within = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
-        self.folder = Path(tempfile.mkdtemp(prefix="memopt-watch-", dir=within))
+        within = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else tempfile.gettempdir()
+        own = _prefix()
+        _remove_abandoned(Path(within), own)
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{own}{os.getpid()}-", dir=within))
 
     def __enter__(self) -> Self:
         return self
@@ -150,6 +152,19 @@ class Session:
         if (begun := living(pid)) is not None and begun.age_s < _BEGINS_WITHIN_S:
             return "its agent has not begun yet"
         return "its Python is older than 3.8 or not CPython, or it could not write its ring"
+
+
+def _prefix() -> str:
+    """Return how our folders' names begin; numbers of processes mean something in one namespace."""
+    return f"memopt-watch-{Path('/proc/self/ns/pid').stat().st_ino}-"
+
+
+def _remove_abandoned(within: Path, prefix: str) -> None:
+    """Remove the folders of watches that were killed: what is in them is held in memory."""
+    for folder in within.glob(f"{prefix}*"):
+        pid = folder.name.removeprefix(prefix).partition("-")[0]
+        if pid.isdigit() and living(int(pid)) is None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _words(pid: int, name: str) -> list[str]:

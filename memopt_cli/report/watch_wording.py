@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from memopt_cli.analysis.drift import FEWEST_READINGS
 from memopt_cli.analysis.leak_signals import BYTES_EACH, Pattern
 from memopt_cli.analysis.origin import Origin
 from memopt_cli.analysis.recording import Outcome
@@ -232,3 +233,16 @@ def suspicion(found: ProcessFindings) -> str:
             return "Grows, not called a leak: in sum the process does not grow by it."
         case _:
             return "Grows, not (yet) called a leak:"
+
+
+def unfound(found: ProcessFindings) -> str:
+    """Return why no line is named for a leak."""
+    if found.inside:
+        return f"where it leaks is not known: {found.inside}"
+    if found.not_traced:
+        return f"where it leaks is not known: {found.not_traced}"
+    if found.looks < FEWEST_READINGS:
+        times = "once" if found.looks == 1 else f"{found.looks} times"
+        counted = f"its objects were counted {times}" if found.looks else "nothing was counted"
+        return f"where it leaks is not known yet: {counted}, {FEWEST_READINGS} are needed"
+    return "no type and no container of Python's was seen to grow"

@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -21,7 +22,6 @@ from tests.watched import Watched, outcome, reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from memopt_cli.profiler.recorder import Pause
 
@@ -98,6 +98,26 @@ def test_the_programs_own_sitecustomize_is_run(session: Session, tmp_path: Path)
     alone = outcome(["-c", ""], plain, tmp_path)
     assert "own fault" in alone[2]
     assert alone == outcome(["-c", ""], session.environment(plain), tmp_path)
+
+
+def test_what_a_killed_watch_has_left_is_removed() -> None:
+    """The next session removes its folder, and none of a watch that goes on."""
+    begin = "from memopt_cli.profiler.injection import Session\nfolder = Session().folder\n"
+    script = begin + "print(folder, flush=True); input()"
+    command = [sys.executable, "-c", script]
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as one,
+        Session() as goes_on,
+    ):
+        assert one.stdout is not None
+        left = Path(one.stdout.readline().strip())
+        one.kill()
+        one.wait()
+        assert left.exists()
+
+        with Session():
+            assert not left.exists()
+            assert goes_on.folder.exists()
 
 
 def test_pauses_are_read_live_and_after_a_kill(watch: Watch) -> None:
