@@ -19,6 +19,7 @@ Every error memopt raises on purpose.
   x StateError
     + UnknownField
     + WrongFieldType
+  x AgentError
   x CodecError
     + CorruptState
     + TruncatedState
@@ -162,6 +163,10 @@ class UnknownField(StateError):
 
 class WrongFieldType(StateError):
     """The value's type is not the field's."""
+
+
+class AgentError(MemoptError):
+    """A model, an observation or a belief is not one that an agent can think with."""
 
 
 class CodecError(MemoptError):

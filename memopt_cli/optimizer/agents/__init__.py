@@ -1,0 +1,1 @@
+"""Agents of discrete active inference that share what is equal and are stepped in batches."""

@@ -1,0 +1,1 @@
+"""Agents of discrete active inference: their models and worlds, and the naive one."""
