@@ -72,12 +72,14 @@ class NaiveAgent:
         self.b = [counts * each for each in self.B] if learns else []
         self.belief_history: list[list[Floats]] = []
         self.action_history: list[int] = []
+        self.beliefs: list[Floats] = self.D
+        """The latest per factor; before the first step, the priors."""
+        self._latest: int | None = None
         self.policy_posterior: Floats = np.full(len(self.policies), 1 / len(self.policies))
 
-    @property
-    def beliefs(self) -> list[Floats]:
-        """The latest belief per factor; before the first step, the priors."""
-        return self.belief_history[-1] if self.belief_history else self.D
+    def restart(self) -> None:
+        """Begin anew, with the priors as beliefs; what was learned and done stays known."""
+        self.beliefs, self._latest = self.D, None
 
     def step(self, observation: Sequence[int]) -> int:
         """
@@ -88,20 +90,18 @@ class NaiveAgent:
         """
         self._check(observation)
         before = self.beliefs
-        self.belief_history.append(self.infer_states(observation))
+        self.beliefs = self.infer_states(observation)
+        self.belief_history.append(self.beliefs)
         if self.learns:
             self._learn(observation, before)
         self.policy_posterior = self.infer_policies()
-        self.action_history.append(self._select())
-        return self.action_history[-1]
+        self._latest = self._select()
+        self.action_history.append(self._latest)
+        return self._latest
 
     def infer_states(self, observation: Sequence[int]) -> list[Floats]:
         """Return the posterior per factor."""
-        priors = (
-            self._expected(self.policies[self.action_history[-1]])
-            if (self.action_history)
-            else self.D
-        )
+        priors = self.D if self._latest is None else self._expected(self.policies[self._latest])
         likelihood = np.ones([len(prior) for prior in priors])
         for array, outcome in zip(self.A, observation, strict=True):
             likelihood = likelihood * array[outcome]
@@ -148,9 +148,9 @@ class NaiveAgent:
         for number, outcome in enumerate(observation):
             self.a[number][outcome] += self.rate * joint * (self.A[number][outcome] > 0)
             self.A[number] = self.a[number] / self.a[number].sum(axis=0)
-        if not self.action_history:
+        if self._latest is None:
             return
-        for factor, action in enumerate(self.policies[self.action_history[-1]]):
+        for factor, action in enumerate(self.policies[self._latest]):
             seen = np.outer(self.beliefs[factor], before[factor])
             possible = self.B[factor][:, :, action] > 0
             self.b[factor][:, :, action] += self.rate * seen * possible

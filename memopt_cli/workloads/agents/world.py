@@ -22,26 +22,17 @@ class Worlds:
 
     Every world has a random stream of its own, of which each step takes the same number of
     draws, so what one agent does changes nothing for another, and two agents that act alike
-    see the same. After `relocate_after` steps a world puts its agent somewhere else without
-    telling it: a belief that cannot be surprised would stay wrong for ever.
+    see the same.
     """
 
-    def __init__(
-        self,
-        model: GenerativeModel,
-        seeds: Sequence[int],
-        *,
-        relocate_after: int = 40,
-    ) -> None:
+    def __init__(self, model: GenerativeModel, seeds: Sequence[int]) -> None:
         self._moves = [_successors_or_edges(each) for each in model.transitions]
         self._outcomes = [_inverse(each) for each in model.likelihoods]
         self._starts = [prior.cumsum() for prior in model.priors]
         self._sizes, self._actions = model.states, model.actions
-        self._relocate_after = relocate_after
         self._randoms = [np.random.default_rng([seed, 7]) for seed in seeds]
         self._at: Ints = np.zeros((len(seeds), len(self._sizes)), dtype=np.intp)
-        self._steps = 0
-        self._place(self._draws())
+        self.relocate()
 
     def observe(self) -> Ints:
         """Return one outcome per agent and modality, drawn from where the agents are."""
@@ -63,18 +54,22 @@ class Worlds:
                 self._at[:, factor] = moves[now, action]
             else:
                 self._at[:, factor] = (moves[:, now, action] <= draws[:, factor]).sum(axis=0)
-        self._steps += 1
-        if self._steps % self._relocate_after == 0:
-            self._place(self._draws())
+
+    def relocate(self) -> None:
+        """
+        Put every agent somewhere, drawn from the model's priors.
+
+        An agent that begins anew is told; one that is not told is surprised, and a belief
+        that cannot be surprised stays wrong for ever.
+        """
+        draws = self._draws()
+        for factor, edges in enumerate(self._starts):
+            found = np.searchsorted(edges, draws[:, factor], side="right")
+            self._at[:, factor] = np.minimum(found, len(edges) - 1)
 
     def _draws(self) -> Floats:
         width = max(len(self._sizes), len(self._outcomes))
         return np.array([random.random(width) for random in self._randoms]).reshape(-1, width)
-
-    def _place(self, draws: Floats) -> None:
-        for factor, edges in enumerate(self._starts):
-            found = np.searchsorted(edges, draws[:, factor], side="right")
-            self._at[:, factor] = np.minimum(found, len(edges) - 1)
 
 
 def _successors_or_edges(transition: NDArray[Any]) -> NDArray[Any]:

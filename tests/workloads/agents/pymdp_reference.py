@@ -63,10 +63,12 @@ class Reference:
 def life(name: str, seed: int, *, learns: bool) -> tuple[list[list[int]], list[int]]:
     """Return what a naive agent sees and does."""
     model = model_named(name, seed)
-    worlds = Worlds(model, [seed], relocate_after=RELOCATE_AFTER)
+    worlds = Worlds(model, [seed])
     agent = NaiveAgent(model, learns=learns)
     seen: list[list[int]] = []
-    for _ in range(STEPS):
+    for step in range(STEPS):
+        if step % RELOCATE_AFTER == 0:
+            worlds.relocate()
         seen.append([int(outcome) for outcome in worlds.observe()[0]])
         worlds.act(np.array([agent.step(seen[-1])]))
     return seen, agent.action_history

@@ -127,8 +127,11 @@ def test_arrays_that_disagree_are_refused() -> None:
 def test_worlds_are_independent_and_repeatable() -> None:
     """What one agent does changes nothing for another, and the same seed is the same world."""
     model = model_named("G5", 1)
-    together, alone = Worlds(model, [1, 2], relocate_after=7), Worlds(model, [2], relocate_after=7)
+    together, alone = Worlds(model, [1, 2]), Worlds(model, [2])
     for step in range(20):
+        if step % 7 == 0:
+            together.relocate()
+            alone.relocate()
         assert together.observe()[1].tolist() == alone.observe()[0].tolist()
         together.act(np.array([step % 5, 3]))
         alone.act(np.array([3]))
@@ -142,7 +145,7 @@ def test_worlds_draw_what_the_model_says() -> None:
         preferences=(np.zeros(2),),
         priors=(np.array([1.0, 0.0]),),
     )
-    worlds = Worlds(model, range(4000), relocate_after=100)
+    worlds = Worlds(model, range(4000))
     assert 0.8 == pytest.approx(worlds.observe().mean(), abs=0.03)
     worlds.act(np.zeros(4000, dtype=int))
     assert 0.7 + 0.3 * 0.8 == pytest.approx(worlds.observe().mean(), abs=0.03)

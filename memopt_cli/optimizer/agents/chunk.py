@@ -1,0 +1,76 @@
+"""Agents as rows of columns: beliefs, histories and what else each remembers."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from memopt_cli.optimizer.agents.perception import NO_ACTION
+from memopt_cli.optimizer.agents.rings import Digits, Rings
+from memopt_cli.optimizer.agents.tiers import Tier, belief_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from memopt_cli.optimizer.agents.model import Ints
+    from memopt_cli.optimizer.agents.shared import SharedModel
+
+HEAD: Final = struct.Struct("<qi")
+"""Of a packed agent: how many actions it has done, and the latest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What all chunks of a population have in common."""
+
+    model: SharedModel
+    tier: Tier
+    digits: Digits
+    history: int
+    """Actions that a row remembers at least."""
+
+    dropped_below: float
+    """Of the sparse tier: beliefs that are replaced by their mean."""
+
+    @property
+    def longest_bytes(self) -> int:
+        """Bound on a packed agent: no tier's row is longer than one of float64."""
+        beliefs = 8 * (self.model.width + len(self.model.states) + 1)
+        return HEAD.size + Rings(1, self.digits, self.history).row_bytes + beliefs
+
+
+class Chunk:
+    """Rows for some agents; the first `used` are in use."""
+
+    __slots__ = ("beliefs", "codes", "last_used_s", "rings", "slots", "used")
+
+    def __init__(self, kind: Kind, rows: int) -> None:
+        import numpy as np
+
+        self.beliefs = belief_rows(kind.model, kind.tier, rows, kind.dropped_below)
+        self.rings = Rings(rows, kind.digits, kind.history)
+        self.codes: NDArray[Any] = np.full(rows, NO_ACTION, dtype=np.int32)
+        self.slots: NDArray[Any] = np.zeros(rows, dtype=np.int32)
+        self.last_used_s: NDArray[Any] = np.zeros(rows)
+        self.used = 0
+
+    @property
+    def row_bytes(self) -> int:
+        """What a row occupies beside its belief."""
+        each = self.codes.itemsize + self.slots.itemsize + self.last_used_s.itemsize
+        return self.rings.row_bytes + each
+
+    def pack(self, row: int) -> bytes:
+        """Return all that the agent of a row is, but its slot."""
+        head = HEAD.pack(self.rings.counts[row], self.codes[row])
+        return head + self.rings.words[row].tobytes() + self.beliefs.pack(row)
+
+    def unpack(self, row: int, content: bytes) -> None:
+        """Make the agent of a row what `pack` has returned."""
+        import numpy as np
+
+        self.rings.counts[row], self.codes[row] = HEAD.unpack_from(content)
+        width = self.rings.words.shape[1]
+        self.rings.words[row] = np.frombuffer(content, np.uint64, width, HEAD.size)
+        self.beliefs.unpack(row, content[HEAD.size + self.rings.words[row].nbytes :])
