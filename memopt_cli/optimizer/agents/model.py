@@ -33,8 +33,13 @@ NEGLIGIBLE: Final = math.exp(-16)
 PRECISION: Final = 16.0
 """Inverse temperature of the policies' softmax; pymdp's default."""
 
-TIE: Final = 1e-9
-"""Two actions closer in probability than this are equal, and the lower one is taken."""
+TIE: Final = 1e-6
+"""
+Actions this close in probability are equal, and the lowest of them is taken.
+
+Well above what rounding and the tiers of `memopt_cli.optimizer.agents.tiers` change, which
+is 1e-12 and up to 7e-7: exactly equal actions are common, and must stay equal.
+"""
 
 SUM_TOLERANCE: Final = 1e-9
 

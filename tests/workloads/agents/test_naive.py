@@ -79,8 +79,8 @@ def test_of_equal_actions_the_lowest_is_taken() -> None:
     """Within the tie tolerance of the highest; not one beyond it."""
     agent = NaiveAgent(model_named("G3", 1))
 
-    assert 1 == chosen([0.1, 0.3, 0.3 + 9e-10, 0.2, 0.1], agent)
-    assert 2 == chosen([0.1, 0.3, 0.3 + 2e-9, 0.2, 0.1], agent)
+    assert 1 == chosen([0.1, 0.3, 0.3 + 9e-7, 0.2, 0.1], agent)
+    assert 2 == chosen([0.1, 0.3, 0.3 + 2e-6, 0.2, 0.1], agent)
 
 
 @pytest.mark.parametrize("observation", [[0], [0, 0, 0], [25, 0], [0, -1]])
