@@ -1,1 +1,38 @@
-"""Agents of discrete active inference that share what is equal and are stepped in batches."""
+"""
+Agents of discrete active inference that share what is equal and are stepped in batches.
+
+    store = ModelStore()
+    population = Population(store.intern(model), tier="f64")
+    agent = population.add_agent()
+    action = agent.step([3, 0])
+    actions = population.step(observations)
+
+They decide as agents that own everything do, in float64 to the last action.
+"""
+
+from memopt_cli.optimizer.agents.agent import Agent
+from memopt_cli.optimizer.agents.lazy import LazyBeliefArray
+from memopt_cli.optimizer.agents.learning import Learner, LearnerBase, learner_base
+from memopt_cli.optimizer.agents.model import GenerativeModel
+from memopt_cli.optimizer.agents.population import Population
+from memopt_cli.optimizer.agents.rings import ActionHistory
+from memopt_cli.optimizer.agents.shared import SharedModel
+from memopt_cli.optimizer.agents.stats import PopulationStats
+from memopt_cli.optimizer.agents.store import ModelStore
+from memopt_cli.optimizer.agents.tiers import TIERS, Tier
+
+__all__ = [
+    "TIERS",
+    "ActionHistory",
+    "Agent",
+    "GenerativeModel",
+    "LazyBeliefArray",
+    "Learner",
+    "LearnerBase",
+    "ModelStore",
+    "Population",
+    "PopulationStats",
+    "SharedModel",
+    "Tier",
+    "learner_base",
+]

@@ -13,7 +13,6 @@ from memopt_cli.optimizer.agents.tiers import Tier, belief_rows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memopt_cli.optimizer.agents.model import Ints
     from memopt_cli.optimizer.agents.shared import SharedModel
 
 HEAD: Final = struct.Struct("<qi")
@@ -64,7 +63,8 @@ class Chunk:
     def pack(self, row: int) -> bytes:
         """Return all that the agent of a row is, but its slot."""
         head = HEAD.pack(self.rings.counts[row], self.codes[row])
-        return head + self.rings.words[row].tobytes() + self.beliefs.pack(row)
+        packed: bytes = head + self.rings.words[row].tobytes() + self.beliefs.pack(row)
+        return packed
 
     def unpack(self, row: int, content: bytes) -> None:
         """Make the agent of a row what `pack` has returned."""

@@ -66,7 +66,7 @@ class CertainMoves:
     def size_bytes(self) -> int:
         """What the arrays occupy."""
         more = sum(target.nbytes + source.nbytes for target, source in self._more)
-        return self._successors.nbytes + self._first.nbytes + more
+        return int(self._successors.nbytes + self._first.nbytes + more)
 
     def after(self, beliefs: Floats, actions: Ints) -> Floats:
         """Return the beliefs [agent, state] after the action of each agent."""
@@ -75,7 +75,9 @@ class CertainMoves:
         count, states = beliefs.shape
         places = self._successors[actions]
         places += np.arange(0, count * states, states)[:, None]
-        summed = np.bincount(places.ravel(), beliefs.ravel(), minlength=count * states)
+        summed: Floats = np.bincount(
+            places.ravel(), beliefs.ravel(), minlength=count * states
+        ).astype(np.float64, copy=False)
         return summed.reshape(count, states)
 
     def after_all(self, beliefs: Floats, out: Floats) -> None:

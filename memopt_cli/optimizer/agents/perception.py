@@ -41,7 +41,7 @@ def perceive(
     model.outcomes.likelihood(rows, likelihood)
     likelihood += SMALLEST
     if len(priors) > 1:
-        posteriors = _fixed_point(model.states, likelihood, priors)
+        posteriors = fixed_point(model.states, likelihood, priors)
         for where, posterior in zip(model.factor_slices(), posteriors, strict=True):
             beliefs[:, where] = posterior
         return
@@ -69,9 +69,7 @@ def _expected(model: SharedModel, beliefs: Floats, codes: Ints) -> list[Floats]:
     return expected
 
 
-def _fixed_point(
-    states: tuple[int, ...], likelihood: Floats, priors: list[Floats]
-) -> list[Floats]:
+def fixed_point(states: tuple[int, ...], likelihood: Floats, priors: list[Floats]) -> list[Floats]:
     """Return the mean-field posteriors; *likelihood* is overwritten with its logarithm."""
     import numpy as np
 

@@ -1,10 +1,10 @@
 """
 Planning of many agents at once: the expected free energy of every action, and the choice.
 
--G(u) = E ln P(o) + H[q(o|u)] + E_q(s|u)[sum over o of p ln p]: expected utility, and what the next outcomes
-are expected to tell about the states (Friston et al. 2017, eq. 2.4; Da Costa et al. 2020,
-eq. 21). The first and the last are linear in the belief and need one vector per model; only
-the entropy of the predicted joint outcomes is computed for each agent and action.
+-G(u) = E ln P(o) + H[q(o|u)] - E_q(s|u) H[A[:, s]]: expected utility, and what the next
+outcomes are expected to tell about the states (Friston et al. 2017, eq. 2.4; Da Costa et al.
+2020, eq. 21). The first and the last are linear in the belief and need one vector per model;
+only the entropy of the predicted joint outcomes is computed for each agent and action.
 """
 
 from __future__ import annotations
@@ -27,7 +27,16 @@ class Workspace:
     Only of one thread at a time.
     """
 
-    __slots__ = ("_each", "_left_out", "_predicted", "_spare", "_states", "beliefs", "likelihood", "model")
+    __slots__ = (
+        "_each",
+        "_left_out",
+        "_predicted",
+        "_spare",
+        "_states",
+        "beliefs",
+        "likelihood",
+        "model",
+    )
 
     def __init__(self, model: SharedModel) -> None:
         import numpy as np

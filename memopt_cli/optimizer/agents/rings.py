@@ -62,7 +62,8 @@ class Digits:
         import numpy as np
 
         digits = words.reshape(-1, 1) // self.powers % np.uint64(self.base)
-        return digits.ravel().astype(np.intp)
+        found: Ints = digits.ravel().astype(np.intp)
+        return found
 
 
 class Rings:
@@ -86,7 +87,7 @@ class Rings:
     @property
     def row_bytes(self) -> int:
         """What one row occupies."""
-        return (self.words.shape[1] + 1) * WORD_BYTES
+        return (int(self.words.shape[1]) + 1) * WORD_BYTES
 
     def push(self, rows: Ints, actions: Ints) -> None:
         """Append one action to each of *rows*, which differ."""
@@ -99,6 +100,15 @@ class Rings:
             before = np.where(digit == 0, np.uint64(0), self.words[rows, word])
             self.words[rows, word] = before + actions.astype(np.uint64) * self.digits.powers[digit]
         self.counts[rows] = counts + 1
+
+    def replace_latest(self, row: int, before: int, action: int) -> None:
+        """Make the latest action of a row, which was *before*, another."""
+        count = int(self.counts[row]) - 1
+        if count >= 0 and self.length:
+            word, digit = divmod(count, self.digits.per_word)
+            word %= self.words.shape[1]
+            value = int(self.words[row, word]) + (action - before) * self.digits.base**digit
+            self.words[row, word] = value
 
     def read(self, row: int) -> Ints:
         """Return the latest actions of a row, at most *length*, the oldest first."""
@@ -118,7 +128,8 @@ class Rings:
         """Return which of *rows* the next action would begin to overwrite."""
         counts = self.counts[rows]
         room = self.words.shape[1] * self.digits.per_word
-        return rows[(counts > 0) & (counts % room == 0)]
+        found: Ints = rows[(counts > 0) & (counts % room == 0)]
+        return found
 
 
 def sealed(content: bytes) -> bytes:
@@ -141,7 +152,16 @@ class ActionHistory:
     of the oldest beyond the limit is not shown.
     """
 
-    __slots__ = ("_blocks", "_count", "_digits", "_dropped", "_limit", "_names", "_numbers", "_words")
+    __slots__ = (
+        "_blocks",
+        "_count",
+        "_digits",
+        "_dropped",
+        "_limit",
+        "_names",
+        "_numbers",
+        "_words",
+    )
 
     BLOCK_WORDS: Final = 32
 
@@ -217,8 +237,7 @@ class ActionHistory:
         self._words.clear()
         # The block begun now holds one, so of the sealed ones limit - 1 must be there.
         while (
-            self._limit is not None
-            and (len(self._blocks) - 1) * self._per_block >= self._limit - 1
+            self._limit is not None and (len(self._blocks) - 1) * self._per_block >= self._limit - 1
         ):
             del self._blocks[0]
             self._dropped += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from memopt_cli.optimizer.agents.moves import moves_of
@@ -76,4 +77,4 @@ class SharedModel:
     def factor_slices(self) -> list[slice]:
         """Return where each factor's belief stands in an agent's row."""
         edges = [sum(self.states[:number]) for number in range(len(self.states) + 1)]
-        return [slice(low, high) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+        return [slice(low, high) for low, high in pairwise(edges)]

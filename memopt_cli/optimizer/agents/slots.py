@@ -72,7 +72,7 @@ class Slots:
             for slot in slots[:reused]:
                 self._link(int(slot))
             raise PoolExhausted(
-                f"{count:,} more agents than {self._made:,}, of {MAX_SLOTS:,} a population may have",
+                f"{count:,} more agents than {self._made:,}; {MAX_SLOTS:,} is the most",
                 hint="Make another population.",
             )
         self._make_room(fresh)

@@ -86,7 +86,9 @@ def rows_per_chunk(model: SharedModel, tier: Tier) -> int:
     import numpy as np
 
     # A sparse row is small, but nobody knows how small; as if it were a fortieth.
-    row_bytes = model.width / 5 if tier == "sparse" else model.width * np.dtype(_DTYPES[tier]).itemsize
+    row_bytes = (
+        model.width / 5 if tier == "sparse" else model.width * np.dtype(_DTYPES[tier]).itemsize
+    )
     rows = min(int(CHUNK_BYTES / row_bytes), MOST_CHUNK_ROWS)
     return max(rows // model.block_rows, 1) * model.block_rows
 
@@ -118,7 +120,7 @@ class DenseRows:
     @property
     def size_bytes(self) -> int:
         """What the rows in use occupy."""
-        return self._used * self._array[0].nbytes
+        return self._used * int(self._array[0].nbytes)
 
     def read(self, rows: Ints, out: Floats) -> None:
         """Write the beliefs of *rows* to *out*."""
@@ -136,7 +138,8 @@ class DenseRows:
 
     def pack(self, row: int) -> bytes:
         """Return one row as it is kept."""
-        return self._array[row].tobytes()
+        packed: bytes = self._array[row].tobytes()
+        return packed
 
     def unpack(self, row: int, content: bytes) -> None:
         """Replace one row by what `pack` has returned."""
