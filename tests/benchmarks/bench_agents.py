@@ -137,7 +137,8 @@ def speed(*, quick: bool) -> list[Goal]:
         race = Race(name)
         race.naive_steps(1)
         race.population_steps(10)
-        slow, fast = [], []
+        slow: list[float] = []
+        fast: list[float] = []
 
         def naive(race: Race = race, times: list[float] = slow) -> float:
             times.append(race.naive_steps(2))
@@ -222,8 +223,10 @@ def _fidelity(
     for step in range(steps):
         if step % EPISODE == 0 and step:
             # Everybody is told to have been put elsewhere, and begins anew.
-            for each in (*naive, led, free):
-                each.restart()
+            for agent in naive:
+                agent.restart()
+            led.restart()
+            free.restart()
             worlds.relocate()
             free_worlds.relocate()
         seen = worlds.observe()
@@ -262,7 +265,7 @@ def sleep(*, quick: bool) -> list[Goal]:
     hibernate_us, wake_us = (statistics.median(times[each]) / 1e3 for each in times)
     idle, share = agent_memory.sleeping(name, count)
     print(f"\nSleep on {name}, f64: hibernate {hibernate_us:.1f} us, wake {wake_us:.1f} us; "
-          f"{count:,} asleep {idle:.1f} B each; 5 % awake hold {share:.3f} of all awake")  # fmt: skip
+          f"{count:,} asleep {idle:.1f} B each; 5 % awake hold {share:.3f}")  # fmt: skip
     if quick:
         return []
     return [

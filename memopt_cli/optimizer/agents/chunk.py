@@ -60,6 +60,15 @@ class Chunk:
         each = self.codes.itemsize + self.slots.itemsize + self.last_used_s.itemsize
         return self.rings.row_bytes + each
 
+    def copy_row(self, row: int, source: Chunk, source_row: int) -> None:
+        """Make a row that of another chunk, or of this one."""
+        self.beliefs.copy_row(row, source.beliefs, source_row)
+        self.rings.words[row] = source.rings.words[source_row]
+        self.rings.counts[row] = source.rings.counts[source_row]
+        self.codes[row] = source.codes[source_row]
+        self.slots[row] = source.slots[source_row]
+        self.last_used_s[row] = source.last_used_s[source_row]
+
     def pack(self, row: int) -> bytes:
         """Return all that the agent of a row is, but its slot."""
         head = HEAD.pack(self.rings.counts[row], self.codes[row])

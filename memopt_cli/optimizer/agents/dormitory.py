@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import tempfile
+import weakref
 import zlib
 from typing import TYPE_CHECKING, Final
 
@@ -26,7 +27,7 @@ class Dormitory:
     memory (tmpfs) sleeping agents still take memory, only not the process's own.
     """
 
-    __slots__ = ("_file", "_record_bytes")
+    __slots__ = ("__weakref__", "_file", "_record_bytes")
 
     def __init__(self, record_bytes: int, folder: Path | None = None) -> None:
         """
@@ -35,7 +36,10 @@ class Dormitory:
             folder: Where the file is made; the system's folder for temporary files if None.
         """
         self._record_bytes = HEAD.size + record_bytes
-        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - kept open
+        with tempfile.TemporaryFile(dir=folder) as file:
+            self._file = os.dup(file.fileno())
+        # A descriptor and not a file object: whoever drops a population need not close it.
+        weakref.finalize(self, os.close, self._file)
 
     def put(self, slot: int, content: bytes) -> None:
         """
@@ -47,7 +51,7 @@ class Dormitory:
         record = HEAD.pack(zlib.crc32(content), len(content)) + content
         done, place = 0, slot * self._record_bytes
         while done < len(record):
-            done += os.pwrite(self._file.fileno(), record[done:], place + done)
+            done += os.pwrite(self._file, record[done:], place + done)
 
     def get(self, slot: int) -> bytes:
         """
@@ -56,7 +60,7 @@ class Dormitory:
         Raises:
             CorruptState: It is not what was written.
         """
-        record = os.pread(self._file.fileno(), self._record_bytes, slot * self._record_bytes)
+        record = os.pread(self._file, self._record_bytes, slot * self._record_bytes)
         if len(record) >= HEAD.size:
             checksum, length = HEAD.unpack_from(record)
             content = record[HEAD.size : HEAD.size + length]
@@ -66,7 +70,3 @@ class Dormitory:
             f"the record of sleeping agent {slot} was changed since it was written",
             hint="Nothing else may write to the file; look at the disk.",
         )
-
-    def close(self) -> None:
-        """Give the file back."""
-        self._file.close()

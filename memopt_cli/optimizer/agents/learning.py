@@ -103,7 +103,8 @@ def learner_base(model: GenerativeModel, *, counts: float = 1.0, rate: float = 1
 
     if not (counts > 0 and rate > 0):
         raise AgentError(f"counts {counts} and rate {rate}", hint="Give numbers above 0.")
-    successors = tuple(successors_of(each) for each in model.transitions)
+    found = [successors_of(each) for each in model.transitions]
+    successors = tuple(None if known is None else np.array(known) for known in found)
     transitions = tuple(
         np.full(known.T.shape, counts)
         if known is not None
@@ -115,11 +116,13 @@ def learner_base(model: GenerativeModel, *, counts: float = 1.0, rate: float = 1
         array.flags.writeable = False
     kept = replace(
         model,
-        likelihoods=tuple(np.array(each) for each in model.likelihoods),
+        likelihoods=tuple(map(np.array, model.likelihoods)),
         transitions=tuple(
             np.array(each) if known is None else known
             for known, each in zip(successors, model.transitions, strict=True)
         ),
+        preferences=tuple(map(np.array, model.preferences)),
+        priors=tuple(map(np.array, model.priors)),
     )
     return LearnerBase(kept, rate, likelihoods, successors, transitions)
 

@@ -48,7 +48,8 @@ class CertainMoves:
         import numpy as np
 
         states, actions = successors.shape
-        self._successors = np.ascontiguousarray(successors.T)
+        # Copied also where the transposed array is contiguous as it is.
+        self._successors = np.array(successors.T, order="C")
         now, action = np.divmod(np.arange(states * actions), actions)
         target = successors.ravel() * actions + action
         order = np.argsort(target, kind="stable")
@@ -97,8 +98,8 @@ class UncertainMoves:
     def __init__(self, transition: NDArray[Any]) -> None:
         import numpy as np
 
-        self._matrices: Floats = np.ascontiguousarray(
-            dense_transition(transition).transpose(0, 2, 1)
+        self._matrices: Floats = np.array(
+            dense_transition(transition).transpose(0, 2, 1), order="C"
         )
 
     @property

@@ -105,6 +105,13 @@ class Slots:
             ForeignHandle: Another population, or nobody, gave it out.
             StaleHandle: Its agent was removed.
         """
+        if type(handle) is int:
+            slot = handle & SLOT_MASK
+            generation = handle >> SLOT_BITS & GENERATION_MASK
+            ours = handle >> TAG_SHIFT << TAG_SHIFT == self._tag and slot < self._made
+            if ours and generation & 1 and self._generations[slot] == generation:
+                return slot
+        # Whatever is wrong with it, the batch says so.
         return int(self.slots((handle,))[0])
 
     def slots(self, handles: Iterable[int] | NDArray[Any]) -> Ints:

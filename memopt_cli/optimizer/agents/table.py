@@ -27,20 +27,26 @@ class Table:
     memory follows how many are awake. Not safe for threads: the owner locks.
     """
 
-    __slots__ = ("_archives", "_dormitory", "_folder", "asleep", "awake", "chunks", "kind", "slots")
+    __slots__ = (
+        "_archives",
+        "_dormitory",
+        "_folder",
+        "asleep",
+        "awake",
+        "chunks",
+        "kind",
+        "rows_per_chunk",
+        "slots",
+    )
 
     def __init__(self, kind: Kind, folder: Path | None, *, whole_history: bool) -> None:
         self.kind, self._folder = kind, folder
+        self.rows_per_chunk = rows_per_chunk(kind.model, kind.tier)
         self.slots = Slots()
         self.chunks: list[Chunk] = []
         self.awake = self.asleep = 0
         self._archives: dict[int, list[bytes]] | None = {} if whole_history else None
         self._dormitory: Dormitory | None = None
-
-    @property
-    def rows_per_chunk(self) -> int:
-        """How many rows a chunk has."""
-        return rows_per_chunk(self.kind.model, self.kind.tier)
 
     @property
     def archive_bytes(self) -> int:
@@ -191,9 +197,7 @@ class Table:
         if row != last:
             number, local = divmod(row, self.rows_per_chunk)
             target = self.chunks[number]
-            target.unpack(local, source.pack(end_local))
-            target.slots[local] = source.slots[end_local]
-            target.last_used_s[local] = source.last_used_s[end_local]
+            target.copy_row(local, source, end_local)
             self.slots.rows[source.slots[end_local]] = row
         source.used = end_local
         self.awake = last

@@ -23,7 +23,7 @@ and the tie rule would need a tolerance that also hides real differences.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, TypeAlias, get_args
 
 from memopt_cli.errors import AgentError
 from memopt_cli.optimizer.agents.packing import DROPPED_BELOW, SparseRows, from_log16, to_log16
@@ -65,6 +65,9 @@ class BeliefRows(Protocol):
 
     def unpack(self, row: int, content: bytes) -> None:
         """Replace one row by what `pack` has returned."""
+
+    def copy_row(self, row: int, source: Self, source_row: int) -> None:
+        """Replace one row by one of another chunk of the population."""
 
     def shorten(self, rows: int) -> None:
         """Forget all but the first *rows*."""
@@ -148,6 +151,10 @@ class DenseRows:
         self._array[row] = np.frombuffer(content, self._array.dtype)
         self._used = max(self._used, row + 1)
 
+    def copy_row(self, row: int, source: Self, source_row: int) -> None:
+        """Replace one row by one of another chunk of the population."""
+        self._array[row] = source._array[source_row]
+
     def shorten(self, rows: int) -> None:
         """Forget all but the first *rows*."""
         self._used = min(self._used, rows)
@@ -202,6 +209,10 @@ class RaggedRows:
         belief = np.empty((1, self._width))
         self._form.unpack(content, 1, belief)
         self.write(np.array([row]), belief)
+
+    def copy_row(self, row: int, source: Self, source_row: int) -> None:
+        """Replace one row by one of another chunk of the population."""
+        self.unpack(row, source.pack(source_row))
 
     def shorten(self, rows: int) -> None:
         """Forget all but the first *rows*."""
