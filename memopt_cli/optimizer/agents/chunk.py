@@ -6,9 +6,9 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from memopt_cli.optimizer.agents.perception import NO_ACTION
-from memopt_cli.optimizer.agents.rings import Digits, Rings
+from memopt_cli.optimizer.agents.rings import WORD_BYTES, Digits, Rings, ring_words
 from memopt_cli.optimizer.agents.tiers import Tier, belief_rows
+from memopt_cli.optimizer.memory import reserve
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,29 +36,32 @@ class Kind:
     def longest_bytes(self) -> int:
         """Bound on a packed agent: no tier's row is longer than one of float64."""
         beliefs = 8 * (self.model.width + len(self.model.states) + 1)
-        return HEAD.size + Rings(1, self.digits, self.history).row_bytes + beliefs
+        return HEAD.size + WORD_BYTES * ring_words(self.digits, self.history) + beliefs
 
 
 class Chunk:
     """Rows for some agents; the first `used` are in use."""
 
-    __slots__ = ("beliefs", "codes", "last_used_s", "rings", "slots", "used")
+    __slots__ = ("beliefs", "codes", "last_used_s", "rings", "row_bytes", "slots", "used")
 
     def __init__(self, kind: Kind, rows: int) -> None:
         import numpy as np
 
+        width = ring_words(kind.digits, kind.history)
         self.beliefs = belief_rows(kind.model, kind.tier, rows, kind.dropped_below)
-        self.rings = Rings(rows, kind.digits, kind.history)
-        self.codes: NDArray[Any] = np.full(rows, NO_ACTION, dtype=np.int32)
-        self.slots: NDArray[Any] = np.zeros(rows, dtype=np.int32)
-        self.last_used_s: NDArray[Any] = np.zeros(rows)
-        self.used = 0
+        # One piece from the system for all columns, so that it goes back to it with the chunk.
+        self.row_bytes = WORD_BYTES * (width + 3)
+        memory = reserve(rows * self.row_bytes)
 
-    @property
-    def row_bytes(self) -> int:
-        """What a row occupies beside its belief."""
-        each = self.codes.itemsize + self.slots.itemsize + self.last_used_s.itemsize
-        return self.rings.row_bytes + each
+        def column(dtype: str, at_bytes: int, *shape: int) -> NDArray[Any]:
+            return np.ndarray((rows, *shape), dtype, memory, rows * at_bytes)
+
+        self.last_used_s = column("f8", 0)
+        self.codes = column("i4", 8)
+        self.slots = column("i4", 12)
+        words, counts = column("u8", 24, width), column("i8", 16)
+        self.rings = Rings(words, counts, kind.digits, kind.history)
+        self.used = 0
 
     def copy_row(self, row: int, source: Chunk, source_row: int) -> None:
         """Make a row that of another chunk, or of this one."""

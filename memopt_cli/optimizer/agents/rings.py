@@ -66,6 +66,11 @@ class Digits:
         return found
 
 
+def ring_words(digits: Digits, length: int) -> int:
+    """Return how many words a row of *length* actions has."""
+    return -(-length // digits.per_word) + 1 if length else 0
+
+
 class Rings:
     """
     The latest actions of many agents, a row each.
@@ -76,18 +81,18 @@ class Rings:
 
     __slots__ = ("counts", "digits", "length", "words")
 
-    def __init__(self, rows: int, digits: Digits, length: int) -> None:
-        import numpy as np
-
+    def __init__(
+        self, words: NDArray[Any], counts: NDArray[Any], digits: Digits, length: int
+    ) -> None:
+        """
+        Args:
+            words: Zeros, uint64, `ring_words` for each row.
+            counts: Zeros, int64, one for each row.
+            digits: How actions are packed.
+            length: How many actions a row remembers at least.
+        """
+        self.words, self.counts = words, counts
         self.digits, self.length = digits, length
-        width = -(-length // digits.per_word) + 1 if length else 0
-        self.words: NDArray[Any] = np.zeros((rows, width), dtype=np.uint64)
-        self.counts: NDArray[Any] = np.zeros(rows, dtype=np.int64)
-
-    @property
-    def row_bytes(self) -> int:
-        """What one row occupies."""
-        return (int(self.words.shape[1]) + 1) * WORD_BYTES
 
     def push(self, rows: Ints, actions: Ints) -> None:
         """Append one action to each of *rows*, which differ."""
