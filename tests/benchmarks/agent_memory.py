@@ -24,6 +24,7 @@ WORLDS = 64
 """Worlds that are drawn; agents beyond see what one of these shows, and act alike."""
 
 STEPS = 6
+BATCH = 100
 SEED = 1
 
 
@@ -136,7 +137,9 @@ def sleep(name: str, tier: str, count: int) -> None:
     warm_up()
     population = Population(ModelStore().intern(model_named(name, SEED)), tier=_tier(tier))
     stop()
-    population.add(count)
+    # In parts, so that the list of handles is none of the difference.
+    for _ in range(count // BATCH):
+        population.add(BATCH)
     stop()
     for number, handle in enumerate(population.handles()):
         if number % 20:

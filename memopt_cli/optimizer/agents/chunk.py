@@ -74,9 +74,9 @@ class Chunk:
 
     def pack(self, row: int) -> bytes:
         """Return all that the agent of a row is, but its slot."""
-        head = HEAD.pack(self.rings.counts[row], self.codes[row])
-        packed: bytes = head + self.rings.words[row].tobytes() + self.beliefs.pack(row)
-        return packed
+        rings = self.rings
+        head = HEAD.pack(rings.counts[row], self.codes[row])
+        return b"".join((head, rings.words[row].tobytes(), self.beliefs.pack(row)))
 
     def unpack(self, row: int, content: bytes) -> None:
         """Make the agent of a row what `pack` has returned."""
