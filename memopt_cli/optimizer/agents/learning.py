@@ -129,10 +129,11 @@ def learner_base(model: GenerativeModel, *, counts: float = 1.0, rate: float = 1
 
 class Learner:
     """
-    One agent that learns; it thinks as long as a naive one, and owns what it has learned.
+    One agent that learns, and owns what it has learned.
 
     What depends on the model is computed at every step, because the model changes at every
-    step.
+    step. So this saves memory and not time: a step takes 1.5 times that of a naive learner on
+    a grid of 10 by 10, and 0.6 times on one of 20 by 20.
     """
 
     def __init__(self, base: LearnerBase, *, history: int | None = None) -> None:

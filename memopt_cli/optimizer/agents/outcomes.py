@@ -2,9 +2,9 @@
 The joint outcomes of all modalities that can happen at all, and the states they tell of.
 
 The expected free energy needs the distribution over *joint* outcomes, of which a grid of 20
-by 20 has 1,200 in every state but only some five that can happen: a row here is one of the
-408 joint outcomes that can happen anywhere, with its states. Written out, the same matrix
-takes 3.8 MB per model; as rows of a few entries 35 KB, and a tenth of the time.
+by 20 has 1,200. Of these 441 can happen anywhere, in each state about five: a row here is one
+of the 441, with its states. As a matrix they take 1.4 MB and 569 us for the policies of 14
+agents, as rows of a few entries 42 KB and 164 us (CPU time, one core, float64).
 """
 
 from __future__ import annotations
@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 MOST_ENTRIES: Final = 50_000_000
 """Of joint outcomes by joint states; 800 MB, above which a model is refused."""
 
-SPARSE_BELOW: Final = 1 / 24
-"""Share of entries that are not zero from which a matrix product is faster: measured."""
+SPARSE_BELOW: Final = 1 / 20
+"""
+Share of entries that are not zero below which rows are faster than a matrix product.
+
+Rows over matrix, in time: 0.3 at 1/90, 0.8 at 1/24, 1.3 at 1/15, 18 at 1/3.
+"""
 
 
 class JointOutcomes:
