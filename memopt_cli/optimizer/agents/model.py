@@ -37,7 +37,7 @@ TIE: Final = 1e-6
 """
 Actions this close in probability are equal, and the lowest of them is taken.
 
-Well above what rounding and the tiers of `memopt_cli.optimizer.agents.tiers` change, which
+Above what rounding and the tiers of `memopt_cli.optimizer.agents.tiers` change, which
 is up to 1e-11 and 7e-7 where seen: exactly equal actions are common, and must stay equal.
 """
 
