@@ -154,6 +154,10 @@ def _suspects(found: WatchFindings) -> list[str]:
             f"In {watch_wording.process(one)}. {watch_wording.suspicion(one)}",
             table(head, rows),
         ]
+    unfound = [one for one in found.processes if one.leaks and not one.suspects]
+    sections += [
+        f"In {watch_wording.process(one)}: {watch_wording.unfound(one)}." for one in unfound
+    ]
     told = [
         f"In {watch_wording.process(one)} allocations could not be traced: {one.not_traced}."
         for one in found.processes
