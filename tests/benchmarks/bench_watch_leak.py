@@ -8,6 +8,8 @@ of the twin no leak. Inconclusive is no error, nor is a leak of which no line wa
 by the end; anything else is.
 
     RUNS=20 DURATION=180s python -m tests.benchmarks.bench_watch_leak
+
+KEEP_IN names a folder in which the watches are kept, AT_ONCE how many run side by side.
 """
 
 from __future__ import annotations
@@ -91,7 +93,9 @@ class Run:
 
 def watched(kind: str, seed: int) -> Run:
     """Watch one program."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = os.environ.get("KEEP_IN", temporary) + f"/{kind}-{seed}"
+        Path(folder).mkdir(parents=True)
         script = Path(folder, "app.py")
         script.write_text(PROGRAM, encoding="utf-8")
         options = ["--quiet", "--duration", DURATION, "--operations", "__main__.service.handled"]
