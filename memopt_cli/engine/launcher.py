@@ -10,11 +10,11 @@ import sys
 from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from memopt_cli.engine import wire
 from memopt_cli.errors import SubjectDied, SubjectHung, SubjectOutOfMemory, TargetError
 from memopt_cli.profiler import environment, recorder
 from memopt_cli.profiler.recorder import RecorderReader
 from memopt_cli.units import format_duration
+from memopt_cli.workloads import wire
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

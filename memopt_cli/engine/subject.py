@@ -8,7 +8,6 @@ and ends when its controller does, however that one ends.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import hashlib
 import os
@@ -17,11 +16,12 @@ import sys
 from array import array
 from typing import IO, TYPE_CHECKING
 
-from memopt_cli.engine import wire
 from memopt_cli.optimizer.gc_tuning import GcTuning
 from memopt_cli.profiler.heap import HeapReader
 from memopt_cli.profiler.recorder import Recorder
+from memopt_cli.workloads import wire
 from memopt_cli.workloads.connections.population import build
+from memopt_cli.workloads.lifeline import die_with
 from memopt_cli.workloads.settings import ConnectionsSettings, SubjectSettings
 from memopt_cli.workloads.synthetic import Synthetic
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from memopt_cli.profiler.histogram import Histogram
     from memopt_cli.workloads.population import InProcess
 
-_PR_SET_PDEATHSIG = 1
 _REHEARSALS = 40
 """After so many the free blocks that a reading takes and gives back are always the same ones."""
 
@@ -162,18 +161,10 @@ def _population(settings: SubjectSettings, latency: Histogram) -> InProcess:
     )
 
 
-def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when its controller ends, even by a kill -9."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        # It ended before the request was made.
-        sys.exit(1)
-
-
 def main(arguments: list[str]) -> None:
     """Run the subject that the command line describes."""
     commands_fd, replies_fd, recorder_fd, parent = map(int, arguments)
-    _die_with(parent)
+    die_with(parent)
     # The terminal's Ctrl-C is for the controller, which stops the subject in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     commands = os.fdopen(commands_fd, "rb")

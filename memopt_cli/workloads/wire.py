@@ -1,5 +1,5 @@
 """
-What controller and subject say to each other: one line of JSON, then bytes.
+What a controller and the processes it starts say to each other: one line of JSON, then bytes.
 
 Each message is one line of JSON: an object, and the lengths of the blocks of bytes
 that follow the line. Both ends are on one machine, so integers are in
@@ -36,3 +36,28 @@ def receive(stream: IO[bytes]) -> tuple[Message, list[bytes]] | None:
     message: Message
     message, lengths = json.loads(line)
     return message, [stream.read(length) for length in lengths]
+
+
+def taken_from(received: bytearray) -> tuple[Message, list[bytes]] | None:
+    """
+    Remove the first message from what was received, and return it; `None` if it is not whole.
+
+    For a process that waits for much else beside its commands.
+
+    >>> pipe = bytearray(encoded({"do": "close"}, b"12") + b"[")
+    >>> taken_from(pipe), taken_from(pipe), pipe
+    (({'do': 'close'}, [b'12']), None, bytearray(b'['))
+    """
+    end = received.find(b"\n") + 1
+    if not end:
+        return None
+    message: Message
+    message, lengths = json.loads(received[:end])
+    if len(received) < end + sum(lengths):
+        return None
+    blocks = []
+    for length in lengths:
+        blocks.append(bytes(received[end : end + length]))
+        end += length
+    del received[:end]
+    return message, blocks
