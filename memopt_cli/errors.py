@@ -8,6 +8,7 @@ Every error memopt raises on purpose.
     + SubjectDied
     + SubjectHung
     + SubjectOutOfMemory
+    + WrongReply
   x MeasurementError
   x MemoryBudgetExceeded
   x LeakFound
@@ -106,6 +107,10 @@ class SubjectHung(TargetError):
 
 class SubjectOutOfMemory(TargetError):
     """The process under test was stopped because memory ran out."""
+
+
+class WrongReply(TargetError):
+    """The server under load answered something that its protocol does not allow."""
 
 
 class MeasurementError(MemoptError):

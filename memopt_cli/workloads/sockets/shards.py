@@ -1,0 +1,261 @@
+"""Starts as many drivers as a load needs, tells them what to do, and adds up what they say."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from time import monotonic, perf_counter_ns
+from typing import IO, TYPE_CHECKING, Any, Self
+
+from memopt_cli.errors import MeasurementError, UsageError
+from memopt_cli.profiler.histogram import Histogram
+from memopt_cli.units import format_duration
+from memopt_cli.workloads import wire
+from memopt_cli.workloads.sockets.plan import Share, split
+from memopt_cli.workloads.sockets.settings import DriverSettings, check_destination
+from memopt_cli.workloads.sockets.tally import Report, Tally, joined
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from memopt_cli.workloads.sockets.plan import Destination
+
+START_IN_NS = 50_000_000
+"""Drivers begin a schedule this much after they are told, so that all begin together."""
+
+_GRACE_S = 30.0
+"""How much longer than it may take a driver may need to say that it is done."""
+
+_END_WITHIN_S = 5.0
+
+
+def resolved(host: str, port: int, *, allow_remote: bool = False) -> Destination:
+    """
+    Return the address of a server, the one of IPv4 if it has both.
+
+    Raises:
+        UsageError: The name is unknown, or not this machine's and that is not allowed.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as exc:
+        raise UsageError(f"{host!r} is not known: {exc.strerror}") from exc
+    addresses = sorted((family != socket.AF_INET, str(where[0])) for family, *_, where in found)
+    address = addresses[0][1]
+    check_destination(address, allow_remote=allow_remote)
+    return address, port
+
+
+class Shards:
+    """
+    The drivers of one load; a context manager that ends them.
+
+    Every method waits until all drivers are done and returns what they counted since
+    their start. Raises `MeasurementError` when a driver dies or gives no answer: then nothing
+    is known of the load.
+    """
+
+    def __init__(
+        self, settings: DriverSettings, shares: Sequence[Share], *, log: IO[bytes] | None = None
+    ) -> None:
+        """
+        Args:
+            settings: What all drivers have in common.
+            shares: What each has to hold.
+            log: Where their output goes; `None` throws it away.
+
+        Raises:
+            UsageError: A driver refuses its settings.
+        """
+        self._capacities = [share.capacity for share in shares]
+        with ExitStack() as started:
+            self._drivers: list[_DriverProcess] = []
+            for index, share in enumerate(shares):
+                driver = _DriverProcess(log)
+                started.callback(driver.close)
+                self._drivers.append(driver)
+                told = replace(settings, lanes=share.lanes, index=index, drivers=len(shares))
+                driver.tell(told.to_message())
+            for driver in self._drivers:
+                driver.answer(_GRACE_S)
+            started.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes of the drivers."""
+        return [driver.pid for driver in self._drivers]
+
+    def connect(
+        self, count: int, *, rate_per_s: float | None = None, within_s: float = 60.0
+    ) -> Report:
+        """
+        Open *count* connections more; each driver gets as many as the others.
+
+        Args:
+            count: How many.
+            rate_per_s: By a schedule that does not wait for the server; `None` is as fast as
+                it accepts them.
+            within_s: When to give up those that are not ready.
+        """
+        start_ns = perf_counter_ns() + START_IN_NS * (rate_per_s is not None)
+        told = {"rate": rate_per_s, "start_ns": start_ns, "within_s": within_s}
+        counts = self._shared_out(count)
+        messages = [{"do": "connect", "count": part, **told} for part in counts]
+        return self._ask(messages, within_s)
+
+    def roundtrip(self, *, rounds: int = 1, in_flight: int = 96, within_s: float = 60.0) -> Report:
+        """Send a request on each ready connection, *in_flight* of all drivers at a time."""
+        told = {"do": "roundtrip", "rounds": rounds, "within_s": within_s}
+        shares = split(max(in_flight, len(self._drivers)), len(self._drivers))
+        return self._ask([{**told, "in_flight": share} for share in shares], within_s)
+
+    def load(
+        self, duration_s: float, *, rate_per_s: float | None = None, arrivals: str = "even"
+    ) -> Report:
+        """
+        Send requests for a time.
+
+        Args:
+            duration_s: How long.
+            rate_per_s: By a schedule that does not wait for the server; `None` sends on each
+                connection the next as soon as the last is answered.
+            arrivals: ``even`` or ``poisson``, with a rate.
+        """
+        told = {
+            "do": "load",
+            "rate": rate_per_s,
+            "arrivals": arrivals,
+            "start_ns": perf_counter_ns() + START_IN_NS,
+            "duration_s": duration_s,
+        }
+        return self._ask([told] * len(self._drivers), duration_s)
+
+    def hold(self, duration_s: float) -> Report:
+        """Do nothing but watch, and answer what servers ask of their own accord."""
+        return self._ask(
+            [{"do": "hold", "duration_s": duration_s}] * len(self._drivers), duration_s
+        )
+
+    def drop(
+        self,
+        count: int | None = None,
+        *,
+        rate_per_s: float | None = None,
+        reset: bool = True,
+    ) -> Report:
+        """Close *count* connections, or all: by a reset, or in order, which leaves TIME_WAIT."""
+        parts: list[int] | list[None] = (
+            [None] * len(self._drivers) if count is None else split(count, len(self._drivers))
+        )
+        told = {"rate": rate_per_s, "start_ns": perf_counter_ns(), "reset": reset}
+        takes_s = 0.0 if rate_per_s is None else (count or sum(self._capacities)) / rate_per_s
+        return self._ask([{"do": "close", "count": part, **told} for part in parts], takes_s)
+
+    def stats(self) -> Report:
+        """Return what was counted so far."""
+        return self._ask([{"do": "stats"}] * len(self._drivers), 0.0)
+
+    def close(self) -> None:
+        """End the drivers, whose connections the kernel resets; may be called again."""
+        for driver in self._drivers:
+            driver.close()
+
+    def _shared_out(self, count: int) -> list[int]:
+        if count > sum(self._capacities):
+            raise UsageError(
+                f"{count:,} connections are more than the {sum(self._capacities):,} planned for",
+                hint="Plan for the most there will be at a time.",
+            )
+        return split(count, len(self._drivers))
+
+    def _ask(self, messages: Sequence[wire.Message], within_s: float) -> Report:
+        for driver, message in zip(self._drivers, messages, strict=True):
+            driver.tell(message)
+        answers = [driver.answer(within_s + _GRACE_S) for driver in self._drivers]
+        return joined(
+            (Tally.from_message(message["tally"]), [Histogram.from_bytes(each) for each in blocks])
+            for message, blocks in answers
+        )
+
+
+class _DriverProcess:
+    """One driver and the two pipes to it."""
+
+    def __init__(self, log: IO[bytes] | None) -> None:
+        commands_in, commands_out = os.pipe()
+        replies_in, replies_out = os.pipe()
+        theirs = (commands_in, replies_out)
+        self._commands = os.fdopen(commands_out, "wb")
+        self._replies = os.fdopen(replies_in, "rb", buffering=0)
+        self._received = bytearray()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "memopt_cli.workloads.sockets.driver",
+                 *map(str, theirs), str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stdout=log or subprocess.DEVNULL,
+                stderr=log,
+                pass_fds=theirs,
+                start_new_session=True,
+            )  # fmt: skip
+        finally:
+            for fd in theirs:
+                os.close(fd)
+        self.pid = self._process.pid
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Send a command; raises `MeasurementError` when the driver is gone."""
+        try:
+            wire.send(self._commands, message)
+        except BrokenPipeError:
+            raise self._gone() from None
+
+    def answer(self, within_s: float) -> tuple[wire.Message, list[bytes]]:
+        """Return the next answer; raises `MeasurementError` when none comes in time."""
+        until_s = monotonic() + within_s
+        while (found := wire.taken_from(self._received)) is None:
+            ready, _, _ = select.select((self._replies,), (), (), max(0.0, until_s - monotonic()))
+            if not ready:
+                raise MeasurementError(
+                    f"driver {self.pid} gave no answer for {format_duration(within_s)}"
+                )
+            some = self._replies.read(1 << 16)
+            if not some:
+                raise self._gone()
+            self._received += some
+        if "error" in found[0]:
+            raise UsageError(found[0]["error"], hint=found[0]["hint"])
+        return found
+
+    def close(self) -> None:
+        """End the process: ask, then kill; and give back both descriptors."""
+        with suppress(BrokenPipeError):
+            self._commands.close()
+        self._replies.close()
+        try:
+            self._process.wait(_END_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _gone(self) -> MeasurementError:
+        code = self._process.poll()
+        ending = "has closed its pipe" if code is None else f"ended with status {code}"
+        return MeasurementError(f"driver {self.pid} {ending} while it was needed")

@@ -1,0 +1,142 @@
+"""Small real servers for the drivers to meet, each in a thread of the test."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Self
+
+from memopt_cli.workloads.sockets.accept_queue import AcceptQueues
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Awaitable, Callable, Iterator
+
+    Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+WITHIN_S = 60.0
+
+
+@contextmanager
+def serving(talk: Talk, *, tls: ssl.SSLContext | None = None) -> Iterator[int]:
+    """Serve on a free port of 127.0.0.0/8, each connection by *talk*; yield the port."""
+    loop = asyncio.new_event_loop()
+    ready: list[int] = []
+    begun = threading.Event()
+    stopped = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await talk(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    async def serve() -> None:
+        server = await asyncio.start_server(answer, "0.0.0.0", 0, ssl=tls, backlog=1024)  # noqa: S104
+        ready.append(server.sockets[0].getsockname()[1])
+        begun.set()
+        await stopped.wait()
+        server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for other in others:
+            other.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    try:
+        assert begun.wait(WITHIN_S)
+        yield ready[0]
+    finally:
+        loop.call_soon_threadsafe(stopped.set)
+        thread.join(WITHIN_S)
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+class Listener:
+    """A listening socket that accepts when it is told to; a context manager."""
+
+    def __init__(self, backlog: int) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=backlog)
+        self.port: int = self._socket.getsockname()[1]
+        self._backlog = backlog
+        self._accepted: list[socket.socket] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for each in (*self._accepted, self._socket):
+            each.close()
+
+    def full(self) -> bool:
+        """Say whether the kernel takes no more connections."""
+        with AcceptQueues() as queues:
+            waiting = [queue.waiting for queue in queues.read() if queue.port == self.port]
+        return waiting[0] > self._backlog
+
+    def accept(self, count: int) -> None:
+        """Wait for so many connections."""
+        self._accepted += [self._socket.accept()[0] for _ in range(count)]
+
+
+def listening(backlog: int) -> Listener:
+    """Listen, and do not accept."""
+    return Listener(backlog)
+
+
+def unused_port() -> int:
+    """Return a port on which nobody listens."""
+    with Listener(1) as listener:
+        return listener.port
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send back what comes."""
+    while received := await reader.read(1 << 16):
+        writer.write(received)
+        await writer.drain()
+
+
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:  # noqa: ARG001
+    """Read, and never answer."""
+    while await reader.read(1 << 16):
+        pass
+
+
+async def rude(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Reset the connection at the first request."""
+    await reader.read(1)
+    end = writer.get_extra_info("socket")
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+
+async def hasty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer one request, and close after a moment without another."""
+    writer.write(await reader.read(1 << 16))
+    await writer.drain()
+    try:
+        await asyncio.wait_for(reader.read(1), 0.2)
+    except TimeoutError:
+        return
+
+
+async def redis(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer PING and AUTH in the wire format of Redis; this is not Redis."""
+    while (head := await reader.readline()).startswith(b"*"):
+        words = []
+        for _ in range(int(head[1:])):
+            length = int((await reader.readline())[1:])
+            words.append((await reader.readexactly(length + 2))[:-2])
+        if words[0] == b"PING":
+            writer.write(b"+PONG\r\n")
+        elif words == [b"AUTH", b"ada", b"secret"]:
+            writer.write(b"+OK\r\n")
+        else:
+            writer.write(b"-WRONGPASS invalid username-password pair\r\n")
+        await writer.drain()
