@@ -75,34 +75,38 @@ class _Asking(Activity):
 
 
 class Rounds(_Asking):
-    """A request on every ready connection, *rounds* times, so many of them at a time."""
+    """
+    A request on every ready connection, so many at a time, and that *rounds* times.
+
+    A round begins when the last has ended, so that each connection is asked equally often.
+    """
 
     def __init__(self, crowd: Crowd, *, rounds: int, in_flight: int, until_ns: int) -> None:
         super().__init__(crowd, until_ns)
-        ready = crowd.ready()
-        self._ring = Ring(ready, len(crowd.state))
-        self._left = rounds * len(ready)
+        self._ready = crowd.ready()
+        self._place = 0
+        self._rounds = rounds if self._ready else 0
         self._in_flight = in_flight
 
     def over(self, now_ns: int) -> bool:
         """Say whether all are answered or lost, or the time is over."""
-        return (self._due <= 0 and not (self._left and self._ring)) or now_ns >= self._until_ns
+        return (not self._rounds and self._due <= 0) or now_ns >= self._until_ns
 
     def step(self, now_ns: int) -> int:  # noqa: ARG002
         """Ask as many as may be asked at a time."""
-        while self._left and self._ring and self._due < self._in_flight:
-            fd = self._ring.pop()
-            self._left -= 1
+        while self._rounds and self._due < self._in_flight:
+            if self._place == len(self._ready):
+                if self._due > 0:
+                    return WHILE_NS
+                self._place = 0
+                self._rounds -= 1
+                continue
+            fd = self._ready[self._place]
+            self._place += 1
             if self.crowd.state[fd] == READY:
                 self._due += 1
                 self.crowd.ask(fd, perf_counter_ns())
         return WHILE_NS
-
-    def answered(self, fd: int, now_ns: int) -> None:
-        """Let the connection wait for its next turn, if there is one."""
-        super().answered(fd, now_ns)
-        if self._left > len(self._ring):
-            self._ring.push(fd)
 
 
 class EachAgain(_Asking):

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import select
 import socket
-import subprocess
-import sys
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
-from time import monotonic, perf_counter_ns
-from typing import IO, TYPE_CHECKING, Any, Self
+from time import perf_counter_ns
+from typing import IO, TYPE_CHECKING, Self
 
-from memopt_cli.errors import MeasurementError, UsageError
+from memopt_cli.errors import UsageError
 from memopt_cli.profiler.histogram import Histogram
-from memopt_cli.units import format_duration
-from memopt_cli.workloads import wire
+from memopt_cli.workloads.sockets.child import Child
 from memopt_cli.workloads.sockets.plan import Share, split
 from memopt_cli.workloads.sockets.settings import DriverSettings, check_destination
 from memopt_cli.workloads.sockets.tally import Report, Tally, joined
@@ -25,14 +20,13 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from memopt_cli.workloads.sockets.plan import Destination
+    from memopt_cli.workloads.wire import Message
 
 START_IN_NS = 50_000_000
 """Drivers begin a schedule this much after they are told, so that all begin together."""
 
 _GRACE_S = 30.0
 """How much longer than it may take a driver may need to say that it is done."""
-
-_END_WITHIN_S = 5.0
 
 
 def resolved(host: str, port: int, *, allow_remote: bool = False) -> Destination:
@@ -75,9 +69,9 @@ class Shards:
         """
         self._capacities = [share.capacity for share in shares]
         with ExitStack() as started:
-            self._drivers: list[_DriverProcess] = []
+            self._drivers: list[Child] = []
             for index, share in enumerate(shares):
-                driver = _DriverProcess(log)
+                driver = Child("memopt_cli.workloads.sockets.driver", "driver", log)
                 started.callback(driver.close)
                 self._drivers.append(driver)
                 told = replace(settings, lanes=share.lanes, index=index, drivers=len(shares))
@@ -185,7 +179,7 @@ class Shards:
             )
         return split(count, len(self._drivers))
 
-    def _ask(self, messages: Sequence[wire.Message], within_s: float) -> Report:
+    def _ask(self, messages: Sequence[Message], within_s: float) -> Report:
         for driver, message in zip(self._drivers, messages, strict=True):
             driver.tell(message)
         answers = [driver.answer(within_s + _GRACE_S) for driver in self._drivers]
@@ -193,69 +187,3 @@ class Shards:
             (Tally.from_message(message["tally"]), [Histogram.from_bytes(each) for each in blocks])
             for message, blocks in answers
         )
-
-
-class _DriverProcess:
-    """One driver and the two pipes to it."""
-
-    def __init__(self, log: IO[bytes] | None) -> None:
-        commands_in, commands_out = os.pipe()
-        replies_in, replies_out = os.pipe()
-        theirs = (commands_in, replies_out)
-        self._commands = os.fdopen(commands_out, "wb")
-        self._replies = os.fdopen(replies_in, "rb", buffering=0)
-        self._received = bytearray()
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "memopt_cli.workloads.sockets.driver",
-                 *map(str, theirs), str(os.getpid())],
-                stdin=subprocess.DEVNULL,
-                stdout=log or subprocess.DEVNULL,
-                stderr=log,
-                pass_fds=theirs,
-                start_new_session=True,
-            )  # fmt: skip
-        finally:
-            for fd in theirs:
-                os.close(fd)
-        self.pid = self._process.pid
-
-    def tell(self, message: dict[str, Any]) -> None:
-        """Send a command; raises `MeasurementError` when the driver is gone."""
-        try:
-            wire.send(self._commands, message)
-        except BrokenPipeError:
-            raise self._gone() from None
-
-    def answer(self, within_s: float) -> tuple[wire.Message, list[bytes]]:
-        """Return the next answer; raises `MeasurementError` when none comes in time."""
-        until_s = monotonic() + within_s
-        while (found := wire.taken_from(self._received)) is None:
-            ready, _, _ = select.select((self._replies,), (), (), max(0.0, until_s - monotonic()))
-            if not ready:
-                raise MeasurementError(
-                    f"driver {self.pid} gave no answer for {format_duration(within_s)}"
-                )
-            some = self._replies.read(1 << 16)
-            if not some:
-                raise self._gone()
-            self._received += some
-        if "error" in found[0]:
-            raise UsageError(found[0]["error"], hint=found[0]["hint"])
-        return found
-
-    def close(self) -> None:
-        """End the process: ask, then kill; and give back both descriptors."""
-        with suppress(BrokenPipeError):
-            self._commands.close()
-        self._replies.close()
-        try:
-            self._process.wait(_END_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def _gone(self) -> MeasurementError:
-        code = self._process.poll()
-        ending = "has closed its pipe" if code is None else f"ended with status {code}"
-        return MeasurementError(f"driver {self.pid} {ending} while it was needed")

@@ -1,0 +1,90 @@
+"""A process of our own that obeys over a pipe, and ends when whoever started it does."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+from contextlib import suppress
+from time import monotonic
+from typing import IO, Any
+
+from memopt_cli.errors import MeasurementError, UsageError
+from memopt_cli.units import format_duration
+from memopt_cli.workloads import wire
+
+_END_WITHIN_S = 5.0
+
+
+class Child:
+    """One process and the two pipes to it."""
+
+    def __init__(self, module: str, role: str, log: IO[bytes] | None) -> None:
+        """
+        Args:
+            module: What it runs; it is given its two descriptors, and its parent's pid.
+            role: What it is called in errors.
+            log: Where its output goes; `None` throws it away.
+        """
+        self._role = role
+        commands_in, commands_out = os.pipe()
+        replies_in, replies_out = os.pipe()
+        theirs = (commands_in, replies_out)
+        self._commands = os.fdopen(commands_out, "wb")
+        self._replies = os.fdopen(replies_in, "rb", buffering=0)
+        self._received = bytearray()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", module,
+                 *map(str, theirs), str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stdout=log or subprocess.DEVNULL,
+                stderr=log or subprocess.DEVNULL,
+                pass_fds=theirs,
+                start_new_session=True,
+            )  # fmt: skip
+        finally:
+            for fd in theirs:
+                os.close(fd)
+        self.pid = self._process.pid
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Send a command; raises `MeasurementError` when the driver is gone."""
+        try:
+            wire.send(self._commands, message)
+        except BrokenPipeError:
+            raise self._gone() from None
+
+    def answer(self, within_s: float) -> tuple[wire.Message, list[bytes]]:
+        """Return the next answer; raises `MeasurementError` when none comes in time."""
+        until_s = monotonic() + within_s
+        while (found := wire.taken_from(self._received)) is None:
+            ready, _, _ = select.select((self._replies,), (), (), max(0.0, until_s - monotonic()))
+            if not ready:
+                raise MeasurementError(
+                    f"{self._role} {self.pid} gave no answer for {format_duration(within_s)}"
+                )
+            some = self._replies.read(1 << 16)
+            if not some:
+                raise self._gone()
+            self._received += some
+        if "error" in found[0]:
+            raise UsageError(found[0]["error"], hint=found[0]["hint"])
+        return found
+
+    def close(self) -> None:
+        """End the process: ask, then kill; and give back both descriptors."""
+        with suppress(BrokenPipeError):
+            self._commands.close()
+        self._replies.close()
+        try:
+            self._process.wait(_END_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _gone(self) -> MeasurementError:
+        code = self._process.poll()
+        ending = "has closed its pipe" if code is None else f"ended with status {code}"
+        return MeasurementError(f"{self._role} {self.pid} {ending} while it was needed")
