@@ -106,7 +106,7 @@ class Rounds(_Asking):
             if self.crowd.state[fd] == READY:
                 self._due += 1
                 self.crowd.ask(fd, perf_counter_ns())
-        return WHILE_NS
+        return WHILE_NS if self._rounds else 0
 
 
 class EachAgain(_Asking):
@@ -221,7 +221,8 @@ class Scheduled(_Asking):
     def over(self, now_ns: int) -> bool:
         """Say whether all is sent and answered, or the patience is over."""
         done = self._next_ns >= self._until_ns and self._due <= 0
-        return done or now_ns >= self._give_up_ns
+        none_left = now_ns >= self._until_ns and not self.crowd.tally.ready
+        return done or none_left or now_ns >= self._give_up_ns
 
     def step(self, now_ns: int) -> int:
         """Send what is due, as far as connections are free."""
