@@ -1,0 +1,117 @@
+"""
+Real connections: how fast 100,000 are there, what a driver needs for one, and what is left after.
+
+Everything is on this machine, server and drivers on the same cores. ``--quick`` opens 2,000.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from memopt_cli.workloads.sockets.plan import plan
+from memopt_cli.workloads.sockets.server.fleet import Fleet
+from memopt_cli.workloads.sockets.settings import DriverSettings
+from memopt_cli.workloads.sockets.shards import Shards
+from tests.benchmarks.goals import Goal, print_goals
+
+COUNT = 100_000
+QUICK = 2_000
+SERVERS = 6
+HANDSHAKE_BYTES = 20_000
+PLATEAUS = 4
+RUNS = 3
+MOST_WAITED_S = 30.0
+
+
+def sockets() -> dict[str, int]:
+    """Return what `ss -s` says of TCP, and the pages that socket buffers take."""
+    lines = Path("/proc/net/sockstat").read_text(encoding="ascii").splitlines()
+    words = next(line for line in lines if line.startswith("TCP:")).split()[1:]
+    found = dict(zip(words[::2], map(int, words[1::2]), strict=True))
+    summary = subprocess.run(["ss", "-s"], capture_output=True, text=True, check=False).stdout
+    established = summary.partition("estab ")[2].partition(",")[0]
+    return {**found, "estab": int(established or -1)}
+
+
+def anonymous_bytes(pid: int) -> int:
+    """Return a process's anonymous memory."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+    return 1024 * int(text.split("Anonymous:")[1].split()[0])
+
+
+def whole_run(count: int, handshake_bytes: int) -> tuple[float, float, int]:
+    """Open, use once and close so many connections; return two times and how many are missing."""
+    settings = DriverSettings(
+        "jsonrpc+tcp", {"handshake_bytes": handshake_bytes}, "bench", (), window=1024
+    )
+    before = sockets()
+    with Fleet("optimized", processes=SERVERS) as fleet:
+        shares = plan(count, fleet.destinations)
+        with Shards(settings, shares) as shards:
+            began_s = time.perf_counter()
+            ready = shards.connect(count).total
+            connected_s = time.perf_counter() - began_s
+            used = shards.roundtrip()
+            there = sockets()
+            began_s = time.perf_counter()
+            closed = shards.drop().total
+            until_s = began_s + MOST_WAITED_S
+            while fleet.report().connections and time.perf_counter() < until_s:
+                time.sleep(0.05)
+            gone_s = time.perf_counter() - began_s
+    after = sockets()
+    failed = sum(closed.failures.values())
+    print(
+        f"  connected in {connected_s:.2f} s ({count / connected_s:,.0f}/s), first packet "
+        f"sent again {ready.slow_connects}; one request on each {used.total.took_s:.2f} s, "
+        f"p50 {(used.latency.quantile_s(0.5) or 0) * 1e3:.2f} ms, "
+        f"p99 {(used.latency.quantile_s(0.99) or 0) * 1e3:.2f} ms; closed in {gone_s:.2f} s; "
+        f"CPU of the drivers {sum(each.cpu_s for each in used.tallies):.2f} s; failures {failed}\n"
+        f"  sockets before {before}\n  with all       {there}\n  after          {after}"
+    )
+    missing = count - min(ready.ready, used.total.answered, there["estab"] // 2)
+    return connected_s, used.total.took_s, missing + max(0, after["inuse"] - before["inuse"])
+
+
+def driver_bytes(count: int) -> tuple[float, int]:
+    """Return what a connection costs one driver in memory, and what the driver starts with."""
+    step = count // PLATEAUS
+    settings = DriverSettings("jsonrpc+tcp", {}, "bench", ())
+    with Fleet("optimized", processes=2) as fleet:
+        (share,) = plan(step * PLATEAUS, fleet.destinations)
+        with Shards(settings, [share]) as shards:
+            start = anonymous_bytes(shards.pids[0])
+            sizes, bytes_ = [], []
+            for number in range(PLATEAUS):
+                shards.connect(step)
+                shards.roundtrip()
+                sizes.append(step * (number + 1))
+                bytes_.append(anonymous_bytes(shards.pids[0]))
+            print(f"  anonymous bytes of a driver: {start:,} at the start, then {bytes_}")
+            return statistics.linear_regression(sizes, bytes_).slope, start
+
+
+def main() -> None:
+    """Print all of it."""
+    quick = "--quick" in sys.argv
+    count = QUICK if quick else COUNT
+    goals = []
+    for handshake_bytes in (0, HANDSHAKE_BYTES):
+        print(f"{count:,} connections, a handshake of {handshake_bytes:,} B:")
+        runs = [whole_run(count, handshake_bytes) for _ in range(1 if quick else RUNS)]
+        name = f"handshake {handshake_bytes:,} B"
+        times = [connected_s for connected_s, _, _ in runs]
+        goals.append(Goal(f"connect phase, {name}, median", statistics.median(times), 5.0, "s"))
+        goals.append(Goal(f"missing or left over, {name}", max(run[2] for run in runs), 0, ""))
+    print("Memory:")
+    per_connection, _ = driver_bytes(count if quick else 16_000)
+    goals.append(Goal("driver memory per connection", per_connection, 60.0, "B"))
+    print_goals(goals)
+
+
+if __name__ == "__main__":
+    main()
