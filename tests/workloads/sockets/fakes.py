@@ -117,7 +117,8 @@ async def websocket(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
     """
     Echo texts, in two frames with a ping between them, and answer pings; close after "bye".
 
-    This is no WebSocket server: it knows frames of up to 125 bytes.
+    Whoever owes a pong when it sends its next text is not answered any more. This is no
+    WebSocket server: it knows frames of up to 125 bytes.
     """
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
     key = head.split("Sec-WebSocket-Key: ")[1].split("\r\n")[0]
@@ -125,15 +126,21 @@ async def websocket(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: " + accept_of(key).encode() + b"\r\n\r\n"
     )
+    owed = 0
     while True:
         first, second, mask = struct.unpack("!BB4s", await reader.readexactly(6))
         hidden = await reader.readexactly(second & 0x7F)
         text = bytes(byte ^ mask[at % 4] for at, byte in enumerate(hidden))
         if first == 0x89:
             writer.write(_frame(0x8A, text))
+        elif first == 0x8A:
+            owed -= text == b"?"
+        elif owed:
+            return
         elif first == 0x81 and text == b"bye":
             writer.write(_frame(0x88, b"\x03\xe8"))
         elif first == 0x81:
+            owed += 1
             writer.write(_frame(0x01, text[:3]) + _frame(0x89, b"?") + _frame(0x80, text[3:]))
         elif first == 0x88:
             return

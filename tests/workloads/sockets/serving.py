@@ -19,8 +19,14 @@ WITHIN_S = 60.0
 
 
 @contextmanager
-def serving(talk: Talk, *, tls: ssl.SSLContext | None = None) -> Iterator[int]:
-    """Serve on a free port of 127.0.0.0/8, each connection by *talk*; yield the port."""
+def serving(
+    talk: Talk, *, tls: ssl.SSLContext | None = None, receive_bytes: int | None = None
+) -> Iterator[int]:
+    """
+    Serve on a free port of 127.0.0.0/8, each connection by *talk*; yield the port.
+
+    With *receive_bytes* the kernel takes about so much before a client has to wait.
+    """
     loop = asyncio.new_event_loop()
     # Clients that reset their connections are what the tests are about.
     loop.set_exception_handler(lambda *_: None)
@@ -33,19 +39,28 @@ def serving(talk: Talk, *, tls: ssl.SSLContext | None = None) -> Iterator[int]:
             await talk(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
+        except asyncio.CancelledError:
+            writer.transport.abort()
         finally:
             writer.close()
 
     async def serve() -> None:
-        server = await asyncio.start_server(answer, "0.0.0.0", 0, ssl=tls, backlog=1024)  # noqa: S104
+        listener = socket.create_server(("0.0.0.0", 0), backlog=1024)  # noqa: S104
+        if receive_bytes is not None:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        server = await asyncio.start_server(answer, sock=listener, ssl=tls, backlog=1024)
         ready.append(server.sockets[0].getsockname()[1])
         begun.set()
         await stopped.wait()
         server.close()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for other in others:
-            other.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        # Also those that begin while others end.
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            for other in others:
+                other.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+        # What is aborted is closed in the turns after.
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()

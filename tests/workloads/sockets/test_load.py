@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from itertools import islice
 
 import pytest
@@ -85,6 +86,31 @@ def test_without_a_rate_each_reply_is_followed_by_a_request() -> None:
         found = shards.load(0.3)
         assert found.total.sent == found.total.answered == found.latency.count
         assert found.total.sent > 40
+
+
+def test_a_reply_that_differs_is_looked_at() -> None:
+    """Replies in parts are put together, and after many good ones a wrong one is still seen."""
+
+    async def changing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for number in range(50):
+            received = await reader.readexactly(7)
+            cut = 3 if number % 10 == 9 else 7
+            writer.write(received[:cut])
+            await writer.drain()
+            await asyncio.sleep(0)
+            writer.write(received[cut:])
+        await reader.readexactly(7)
+        writer.write(b"memopX\n")
+        await reader.read()
+
+    with serving(changing) as port, driving(port, 3) as shards:
+        shards.connect(3)
+        until_s = time.monotonic() + 60
+        while shards.load(0.1).total.ready and time.monotonic() < until_s:
+            pass
+        found = shards.stats().total
+        assert {"wrong reply": 3} == dict(found.failures)
+        assert (150, 153) == (found.answered, found.sent)
 
 
 def test_a_ring_goes_around() -> None:
