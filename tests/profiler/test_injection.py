@@ -475,6 +475,38 @@ def test_the_switch_interval_of_a_program_with_threads_is_its_own(watch: Watch) 
     assert "100 5000 3000 100" == watched.said()
 
 
+def test_what_is_asked_leaves_no_memory_behind(watch: Watch) -> None:
+    """After the first ones, 40 windows keep less than 48 KiB in the program's heap."""
+    watched = watch(
+        """
+        import random, time
+        class Connection:
+            def __init__(self, number): self.number, self.peers = number, [number]
+        chance = random.Random(1)
+        live = {number: Connection(number) for number in range(20_000)}
+        ready()
+        while True:
+            for _ in range(500):
+                number = chance.randrange(20_000)
+                live[number] = Connection(number)
+            time.sleep(0.002)
+        """
+    )
+    watched.said()
+    agent = watched.agent()
+    watched.go()
+    types = ["list", "__main__.Connection", "tuple", "dict"]
+
+    def kept(windows: int) -> int:
+        for _ in range(windows):
+            agent.window(0.02, types=types)
+        found = agent.heap().malloc_in_use_bytes
+        assert found is not None
+        return found
+
+    assert kept(10) > kept(40) - 48 * 1024
+
+
 def test_windows_beside_numpy_threads(watch: Watch) -> None:
     """Threads that allocate without the interpreter's lock survive 40 windows."""
     watched = watch(

@@ -180,29 +180,34 @@ class Agent:
         """Start the thread; it takes no signal, and is unknown to `threading`."""
         self.leave.acquire(False)
         self.left.acquire(False)
+        self.ring.words[LISTENING] = self._begin_thread(0)
+
+    def _begin_thread(self, seen: int) -> bool:
         kept = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
         size = _thread.stack_size(_STACK_BYTES)
         try:
-            _thread.start_new_thread(self._serve, ())
-            self.ring.words[LISTENING] = 1
+            _thread.start_new_thread(self._serve, (seen,))
         except RuntimeError:
-            self.ring.words[LISTENING] = 0
+            return False
+        else:
+            return True
         finally:
             _thread.stack_size(size)
             _signal.pthread_sigmask(_signal.SIG_SETMASK, kept)
 
-    def _serve(self) -> None:
+    def _serve(self, seen: int) -> None:
         # Bound here: at the interpreter's end, module globals are gone before this thread is.
         ring, leave, answer = self.ring, self.leave, self._answer
         threads, hurry, be_patient = _thread._count, self._hurry, self.be_patient  # noqa: SLF001
-        seen = 0
         while not leave.acquire(True, LOOK_EVERY_S):
             number = ring.words[REQUESTED]
             if number != seen:
                 seen = number
                 if number != ring.words[ANSWERED]:
                     hurry()
-                    answer(number)
+                    # Malloc keeps 3 KB per window for a thread, as if they were in use.
+                    if answer(number) and self._begin_thread(number):
+                        return
             # Where the program has threads, the interval is theirs.
             (hurry if threads() == 1 else be_patient)()
         be_patient()
@@ -220,13 +225,14 @@ class Agent:
         if self._interval_s and round(sys.getswitchinterval() / _MICROSECOND) == HURRIED_US:
             sys.setswitchinterval(self._interval_s)
 
-    def _answer(self, number: int) -> None:
+    def _answer(self, number: int) -> bool:
+        """Answer a request; return whether it was a large one."""
         try:
             with self.busy:  # no fork in the middle of an import
                 respond = _loaded("memopt_answers").respond
-            respond(self, number)
-        except Exception:  # noqa: BLE001, S110 - the watcher gets no answer; the program runs on
-            pass
+            return bool(respond(self, number))
+        except Exception:  # noqa: BLE001 - the watcher gets no answer; the program runs on
+            return False
 
     def work(self) -> None:
         """Hold off forks, and collections, which would run finalisers in a strange thread."""

@@ -43,15 +43,15 @@ if _mallinfo is not None:
 _OLDEST_ATTRIBUTED = (3, 11)
 
 
-def respond(agent: memopt_agent.Agent, number: int) -> None:
+def respond(agent: memopt_agent.Agent, number: int) -> bool:
     """
-    Answer the last request, which has this number.
+    Answer the last request, which has this number; return whether it took much memory.
 
     Writes nothing where the folder is full, or was removed: nobody waits there.
     """
     layout, ring = sys.modules["memopt_agent"], agent.ring
     if not ring.has_room():
-        return
+        return False
     length = ring.words[layout.REQUEST_LENGTH]
     request = ring.area[layout.REQUEST_AT : layout.REQUEST_AT + length].decode().split()
     status, text = _answered(agent, request)
@@ -59,6 +59,7 @@ def respond(agent: memopt_agent.Agent, number: int) -> None:
     ring.words[layout.REPLY_LENGTH], ring.words[layout.REPLY_STATUS] = len(text), status
     # The number last, so that no reply is read half written.
     ring.words[layout.ANSWERED] = number
+    return request[0] != "heap"
 
 
 def _answered(agent: memopt_agent.Agent, request: list[str]) -> tuple[int, bytes]:
