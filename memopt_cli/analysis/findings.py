@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from memopt_cli.analysis.results import ThresholdResult
     from memopt_cli.scenario.model import Scenario
 
-EXIT_CODES = {
+_EXIT_CODES = {
     Verdict.PASSED: ExitCode.PASSED,
     Verdict.CROSSED: ExitCode.THRESHOLDS_CROSSED,
     Verdict.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
 }
-SIGNALS = {1: ExitCode.HUNG_UP, 2: ExitCode.INTERRUPTED, 15: ExitCode.TERMINATED}
+_SIGNALS = {1: ExitCode.HUNG_UP, 2: ExitCode.INTERRUPTED, 15: ExitCode.TERMINATED}
 
 
 def judge(recording: Recording, scenario: Scenario) -> RunFindings:
@@ -74,7 +74,7 @@ def judge(recording: Recording, scenario: Scenario) -> RunFindings:
         variants=variants,
         thresholds=results,
         verdict=verdict,
-        exit_code=_exit_code(recording, verdict),
+        exit_code=exit_code(recording.outcome, recording.signal, verdict),
     )
 
 
@@ -197,11 +197,12 @@ def _verdict(recording: Recording, results: Sequence[ThresholdResult]) -> Verdic
     return verdict
 
 
-def _exit_code(recording: Recording, verdict: Verdict) -> ExitCode:
-    match recording.outcome:
+def exit_code(outcome: Outcome, signal: int | None, verdict: Verdict) -> ExitCode:
+    """Return the exit code of a run or a watch that ended so."""
+    match outcome:
         case Outcome.FAILED:
             return ExitCode.TARGET_FAILED
         case Outcome.INTERRUPTED:
-            return SIGNALS.get(recording.signal or 0, ExitCode.INCONCLUSIVE)
+            return _SIGNALS.get(signal or 0, ExitCode.INCONCLUSIVE)
         case _:
-            return EXIT_CODES[verdict]
+            return _EXIT_CODES[verdict]

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from memopt_cli.analysis import thresholds, watch_growth, watch_thresholds, watch_tree
 from memopt_cli.analysis.durations import distribution
-from memopt_cli.analysis.findings import EXIT_CODES, SIGNALS
+from memopt_cli.analysis.findings import exit_code
 from memopt_cli.analysis.leak import FEWEST_SAMPLES
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.results import Verdict
 from memopt_cli.analysis.watch_results import ProcessFindings, WatchCost, WatchFindings
-from memopt_cli.exit_codes import ExitCode
 from memopt_cli.profiler.histogram import merged
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def judge(recording: WatchRecording, limits: WatchLimits) -> WatchFindings:
         limits=limits,
         thresholds=results,
         verdict=verdict,
-        exit_code=_exit_code(recording, verdict),
+        exit_code=exit_code(recording.outcome, recording.signal, verdict),
     )
 
 
@@ -164,13 +163,3 @@ def _verdict(outcome: Outcome, results: Sequence[ThresholdResult]) -> Verdict:
     if verdict is Verdict.PASSED and outcome not in {Outcome.FINISHED, Outcome.INTERRUPTED}:
         return Verdict.INCONCLUSIVE
     return verdict
-
-
-def _exit_code(recording: WatchRecording, verdict: Verdict) -> ExitCode:
-    match recording.outcome:
-        case Outcome.FAILED:
-            return ExitCode.TARGET_FAILED
-        case Outcome.INTERRUPTED:
-            return SIGNALS.get(recording.signal or 0, ExitCode.INCONCLUSIVE)
-        case _:
-            return EXIT_CODES[verdict]

@@ -125,11 +125,6 @@ class Session:
                 return NotReached(pid, "its agent is about to begin")
         return NotReached(pid, self._why(pid, maps))
 
-    def forget(self, pid: int) -> None:
-        """Remove the rings of a process that is dead and was read to its end."""
-        for path in self.folder.glob(f"{pid}-*.ring"):
-            path.unlink(missing_ok=True)
-
     def _names(self) -> list[tuple[int, int, str]]:
         found = []
         for name in os.listdir(self.folder):  # noqa: PTH208 - thousands of names, every second

@@ -10,7 +10,7 @@ from memopt_cli.analysis.leak_signals import Metric, Pattern, Signal, together
 from memopt_cli.analysis.results import LeakVerdict
 from tests.making import KIB, MIB
 
-A, H, M, F, B, T, O = (  # noqa: E741
+A, H, M, F, B, T, O = (  # noqa: E741 - the letters of the table
     Metric.ANONYMOUS,
     Metric.HEAP_IN_USE,
     Metric.MALLOC_IN_USE,

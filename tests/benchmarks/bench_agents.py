@@ -195,8 +195,9 @@ def fidelity(*, quick: bool) -> list[Goal]:
             difference, divergence, led, free, steps, size = found
             print(
                 f"  {name:8}{tier:7} {difference:9.1e} {divergence:9.1e} {led:5} {free:5} "
-                f"{steps:>7,} {size:>7,.0f}", flush=True,
-            )  # fmt: skip
+                f"{steps:>7,} {size:>7,.0f}",
+                flush=True,
+            )
             if name in ("G10", "G20") and not quick:
                 most = {"f64": 0.0, "f32": 1e-3, "log16": 1e-3, "sparse": 1e-3}[tier]
                 goals.append(Goal(f"{name}, {tier}, other actions, led", led / steps, most, ""))
@@ -264,8 +265,10 @@ def sleep(*, quick: bool) -> list[Goal]:
             times[what].append(perf_counter_ns() - began)
     hibernate_us, wake_us = (statistics.median(times[each]) / 1e3 for each in times)
     idle, share = agent_memory.sleeping(name, count)
-    print(f"\nSleep on {name}, f64: hibernate {hibernate_us:.1f} us, wake {wake_us:.1f} us; "
-          f"{count:,} asleep {idle:.1f} B each; 5 % awake hold {share:.3f}")  # fmt: skip
+    print(
+        f"\nSleep on {name}, f64: hibernate {hibernate_us:.1f} us, wake {wake_us:.1f} us; "
+        f"{count:,} asleep {idle:.1f} B each; 5 % awake hold {share:.3f}"
+    )
     if quick:
         return []
     return [

@@ -51,7 +51,8 @@ def told(name: str, function: Callable[[], object]) -> None:
 def starts(*arguments: str) -> float:
     """Return the CPU seconds of a Python that starts."""
     script = "import time, pytest\n{}\nprint(time.process_time())".format(*arguments or ("",))
-    return float(subprocess.run([sys.executable, "-c", script], capture_output=True).stdout)  # noqa: PLW1510
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    return float(done.stdout)
 
 
 def main() -> None:

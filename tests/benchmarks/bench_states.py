@@ -98,20 +98,20 @@ def print_table(found: dict[str, Found], sizes: Sizes) -> None:
     print(head(list(found), first=FIRST, width=WIDTH))
     print(f"bytes per connection at {sizes.memory:,}, the table to find it by included")
     for kind, label in MEMORY_LABELS.items():
-        line(f"  {label}", lambda each, kind=kind: bytes_cell(each.memory[kind]))  # type: ignore[misc]
+        line(f"  {label}", lambda each, kind=kind: bytes_cell(each.memory[kind]))  # type: ignore[misc] # of a default
     if sizes.most:
         line(f"  idle, at {sizes.most:,}", lambda each: bytes_cell(each.most))
     print("objects per connection that the collector looks at")
     for kind in (IDLE, UNIQUE):
         label = f"  tracked, {MEMORY_LABELS[kind]}"
-        line(label, lambda each, kind=kind: f"{max(each.memory[kind].tracked, 0):.2f}")  # type: ignore[misc]
+        line(label, lambda each, kind=kind: f"{max(each.memory[kind].tracked, 0):.2f}")  # type: ignore[misc] # of a default
     print("ns: p50 and p99 of single calls, and in a loop")
     for key, label in OPERATIONS.items():
-        line(f"  {label}", lambda each, key=key: times_cell(each.work, key))  # type: ignore[misc]
+        line(f"  {label}", lambda each, key=key: times_cell(each.work, key))  # type: ignore[misc] # of a default
     line(f"  message, {sizes.large:,} alive", lambda each: times_cell(each.large, "message"))
     print("ns per state in batches of 1,000")
     for key in ("acquire", "release", "message"):
-        line(f"  {key}, in a batch", lambda each, key=key: batch_cell(each.work, key))  # type: ignore[misc]
+        line(f"  {key}, in a batch", lambda each, key=key: batch_cell(each.work, key))  # type: ignore[misc] # of a default
     print("the collector, CPU ms")
     for label, count, work in (
         ("full collection", sizes.work, "work"),

@@ -95,12 +95,12 @@ def main() -> None:
         print(f"{processes} processes, {readings:,} readings each")
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name) / "watch"
-            timed("  made and kept", lambda: write(folder, processes, readings))  # noqa: B023
-            timed("  read", lambda: read_watch(folder))  # noqa: B023
+            timed("  made and kept", lambda: write(folder, processes, readings))  # noqa: B023 - called at once
+            timed("  read", lambda: read_watch(folder))  # noqa: B023 - called at once
             recorded = read_watch(folder)
         found = judge(recorded, WatchLimits())
-        timed("  judged", lambda: judge(recorded, WatchLimits()))  # noqa: B023
-        timed("  rendered", lambda: watch_folder.files(found, recorded))  # noqa: B023
+        timed("  judged", lambda: judge(recorded, WatchLimits()))  # noqa: B023 - called at once
+        timed("  rendered", lambda: watch_folder.files(found, recorded))  # noqa: B023 - called at once
         print(f"  verdict: {found.processes[0].growth.leak.verdict}")
     thinning()
 

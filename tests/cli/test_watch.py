@@ -201,9 +201,17 @@ def test_a_running_process_is_left_alone(tmp_path: Path) -> None:
     """A process that somebody else has started goes on after it was watched."""
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as other:
         done = memopt(
-            tmp_path, "watch", "--interval", "20ms", "--duration", "1s", "--out", "seen", "-q",
+            tmp_path,
+            "watch",
+            "--interval",
+            "20ms",
+            "--duration",
+            "1s",
+            "--out",
+            "seen",
+            "-q",
             str(other.pid),
-        )  # fmt: skip
+        )
         alive = other.poll() is None
         other.kill()
 
@@ -227,9 +235,18 @@ def _reading(number: int) -> Any:
     from memopt_cli.analysis.watching import Reading
 
     return Reading(
-        at_s=float(number), rss_bytes=0, resident_anonymous_bytes=number, cpu_s=0.0, threads=1,
-        fds=1, gc_pauses=0, gc_pause_s=0.0, gc_pause_max_s=0.0, cost_s=0.0, inside_cost_s=0.0,
-    )  # fmt: skip
+        at_s=float(number),
+        rss_bytes=0,
+        resident_anonymous_bytes=number,
+        cpu_s=0.0,
+        threads=1,
+        fds=1,
+        gc_pauses=0,
+        gc_pause_s=0.0,
+        gc_pause_max_s=0.0,
+        cost_s=0.0,
+        inside_cost_s=0.0,
+    )
 
 
 def test_the_live_table_shows_the_largest_first() -> None:

@@ -303,4 +303,5 @@ def test_a_subject_does_not_load_what_it_does_not_use() -> None:
         " if name in sys.modules])"
     )
 
-    assert b"[]\n" == subprocess.run([sys.executable, "-c", script], capture_output=True).stdout  # noqa: PLW1510
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert b"[]\n" == done.stdout
