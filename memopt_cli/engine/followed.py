@@ -15,7 +15,7 @@ from memopt_cli.engine.watch_events import (
     ReadingTaken,
     SuspectsFound,
 )
-from memopt_cli.engine.watched_process import Replaced, WatchedProcess
+from memopt_cli.engine.watched_process import WatchedProcess
 from memopt_cli.errors import SubjectDied
 from memopt_cli.profiler.histogram import Histogram
 from memopt_cli.profiler.tree import command_line
@@ -130,11 +130,8 @@ class Followed:
             try:
                 yield from self._read(one, rings)
             except SubjectDied:
+                # One that has replaced itself comes again with the next reading.
                 yield from self._gone(self._all.pop(identity))
-            except Replaced:
-                # Another program with another memory: a series of its own.
-                yield from self._gone(self._all.pop(identity))
-                yield from self._come(members[identity])
         yield from self._investigate()
 
     def ask(self) -> None:

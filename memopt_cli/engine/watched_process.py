@@ -7,12 +7,11 @@ import time
 from typing import TYPE_CHECKING
 
 from memopt_cli.analysis.watching import Reading
-from memopt_cli.errors import MeasurementError, SubjectDied
+from memopt_cli.errors import MeasurementError
 from memopt_cli.profiler.agent import AgentReader
 from memopt_cli.profiler.histogram import Histogram
 from memopt_cli.profiler.process import Footprint, ProcessReader
 from memopt_cli.profiler.recorder import GENERATIONS
-from memopt_cli.profiler.tree import living
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,10 +27,6 @@ HUNG_AFTER_S, HUNG_AFTER_READINGS = 30.0, 3
 
 _LOOK_INSIDE_AFTER_S = 1.0
 _LOOK_INSIDE_EVERY_S = 60.0
-
-
-class Replaced(Exception):
-    """The program has replaced itself (exec): of the process only its number is left."""
 
 
 class WatchedProcess:
@@ -119,19 +114,14 @@ class WatchedProcess:
             processes: That share the time for exact readings.
 
         Raises:
-            Replaced: Another program has its place.
-            SubjectDied: It is gone.
+            SubjectDied: It is gone, or has replaced itself (exec): another program has its
+                number then, with another memory.
         """
         began = time.perf_counter()
         try:
             return self._read(at_s, began, processes)
         except MeasurementError:
             return None  # `inside` says why
-        except SubjectDied:
-            if living(self.process.pid) != self.process:
-                raise
-            # The memory that was read is gone, and the process is not.
-            raise Replaced from None
 
     def _read(self, at_s: float, began: float, processes: int) -> Reading:
         if self._reader is None:

@@ -37,7 +37,7 @@ def headline(found: WatchFindings) -> str:
 def _verdict(found: WatchFindings) -> str:
     if found.verdict is Verdict.PASSED:
         return f"no leak: {_cleared(found)}"
-    leaking = sorted((one for one in found.processes if _counts(one, found)), key=_slope)[::-1]
+    leaking = sorted((one for one in found.processes if one.leaks), key=_slope, reverse=True)
     if leaking:
         more = f", and in {len(leaking) - 1} more" if leaking[1:] else ""
         return f"leak: {rate(leaking[0].growth)} in {process(leaking[0])}{_where(leaking[0])}{more}"
@@ -48,16 +48,6 @@ def _verdict(found: WatchFindings) -> str:
         limit = wording.expression(first)
         return f"crossed: {limit}, {wording.observed(first)} in {wording.cell(first)}"
     return f"inconclusive: {_doubt(found)}"
-
-
-def _counts(one: ProcessFindings, found: WatchFindings) -> bool:
-    """Return whether a process leaks, and more than is tolerated."""
-    tolerated = [
-        check.verdict is Verdict.PASSED
-        for check in found.thresholds
-        if check.metric == "leak" and check.cell.get("process") == str(one.pid)
-    ]
-    return one.leaks and not (tolerated and all(tolerated))
 
 
 def _slope(found: ProcessFindings) -> float:

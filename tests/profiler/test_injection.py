@@ -507,6 +507,26 @@ def test_what_is_asked_leaves_no_memory_behind(watch: Watch) -> None:
     assert kept(10) > kept(40) - 48 * 1024
 
 
+def test_a_member_is_counted_without_those_it_refers_to(watch: Watch) -> None:
+    """Of a chain, the newest first: each has its own size, and none of its predecessors'."""
+    watched = watch(
+        """
+        tracing = sys.modules['memopt_agent']._loaded('memopt_tracing')
+        class Link:
+            __slots__ = ('before',)
+            def __init__(self, before): self.before = before
+        tracing.begin()
+        chain = [Link(None)]
+        for _ in range(40): chain.append(Link(chain[-1]))
+        new, lines = tracing._origins([(each,) for each in chain[:-11:-1]], {})
+        tracing.end()
+        ready(f'{new} {[objects for _, _, objects, *_ in lines]}')
+        """
+    )
+
+    assert "10 [10]" == watched.said()
+
+
 def test_windows_beside_numpy_threads(watch: Watch) -> None:
     """Threads that allocate without the interpreter's lock survive 40 windows."""
     watched = watch(
