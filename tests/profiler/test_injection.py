@@ -446,7 +446,7 @@ def test_a_program_that_never_lets_go_for_long_is_answered(watch: Watch) -> None
     watched.go()
 
     for _ in range(10):
-        agent.heap(within_s=10.0)
+        agent.heap()
 
 
 def test_the_switch_interval_of_a_program_with_threads_is_its_own(watch: Watch) -> None:

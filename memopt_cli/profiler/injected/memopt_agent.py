@@ -180,6 +180,8 @@ class Agent:
         """Start the thread; it takes no signal, and is unknown to `threading`."""
         self.leave.acquire(False)
         self.left.acquire(False)
+        if not _thread._count():  # noqa: SLF001 - threads besides the first
+            self._hurry()  # here already: the thread itself may be kept waiting for its first look
         self.ring.words[LISTENING] = self._begin_thread(0)
 
     def _begin_thread(self, seen: int) -> bool:
