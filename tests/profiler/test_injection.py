@@ -18,6 +18,7 @@ from memopt_cli.errors import MeasurementError, SubjectDied
 from memopt_cli.profiler.agent import AgentReader
 from memopt_cli.profiler.injected import memopt_agent
 from memopt_cli.profiler.injection import Session
+from memopt_cli.profiler.process import ProcessReader
 from tests.watched import Watched, outcome, reason
 
 if TYPE_CHECKING:
@@ -505,6 +506,35 @@ def test_what_is_asked_leaves_no_memory_behind(watch: Watch) -> None:
         return found
 
     assert kept(10) > kept(40) - 48 * 1024
+
+
+@pytest.mark.parametrize(
+    ("kept", "deep", "most_kib"), [(0, False, 96), (60_000, False, 256), (60_000, True, 256)]
+)
+def test_a_census_gives_its_memory_back(watch: Watch, kept: int, deep: bool, most_kib: int) -> None:
+    """Of a small program nothing to speak of, of a large one not the lists of all objects."""
+    watched = watch(
+        f"""
+        import time
+        kept = [[number] for number in range({kept})]
+        strings = [str(number) for number in range({kept})]
+        ready()
+        while True:
+            time.sleep(0.1)
+        """
+    )
+    watched.said()
+    agent = watched.agent()
+    watched.go()
+    reader = ProcessReader(watched.process.pid)
+    for _ in range(4):
+        agent.heap()
+    before = reader.footprint().anonymous_bytes
+    for _ in range(6):
+        agent.census(deep=deep)
+    grown = reader.footprint().anonymous_bytes - before
+    reader.close()
+    assert grown < most_kib * 1024
 
 
 def test_a_member_is_counted_without_those_it_refers_to(watch: Watch) -> None:

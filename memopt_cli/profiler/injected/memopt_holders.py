@@ -10,8 +10,8 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections import Counter, deque
-from heapq import heappop, heappush
+from _collections import deque  # type: ignore[import-not-found]
+from _heapq import heappop, heappush
 from itertools import compress, repeat
 from operator import is_
 
@@ -61,8 +61,8 @@ def holders(idents: list[int], names: list[str]) -> dict[str, Any]:
 def _contents(container: Any, census: Any) -> str:
     """Return kind, length and the commonest type of the newest members."""
     members = census.newest(container, _SAMPLE)[:_SAMPLE]
-    kinds = Counter(type(group[-1]).__name__ for group in members).most_common(1)
-    of = kinds[0][0] if kinds else "nothing"
+    kinds = [type(group[-1]).__name__ for group in members]
+    of = max(kinds, key=kinds.count, default="nothing")
     return "%s of %s %s" % (type(container).__name__, format(len(container), ","), of)  # noqa: UP031
 
 
