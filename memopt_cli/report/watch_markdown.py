@@ -8,7 +8,7 @@ from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.results import Verdict
 from memopt_cli.report import watch_wording, wording
 from memopt_cli.report.method import place
-from memopt_cli.report.tables import table
+from memopt_cli.report.tables import code, table
 from memopt_cli.units import Dimension, format_count, format_duration, format_size
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def markdown(found: WatchFindings, pictures: Sequence[Picture] = ()) -> str:
 def _watched(found: WatchFindings) -> str:
     """Return what was watched, for how long, and how it ended."""
     told = (
-        f"`{found.target}`, watched for {format_duration(found.wall_s)}, read every "
+        f"{code(found.target)}, watched for {format_duration(found.wall_s)}, read every "
         f"{format_duration(found.interval_s)}."
     )
     parts = [told, _ENDINGS[found.outcome].format(reason=found.reason.rstrip(".") or found.outcome)]
@@ -114,7 +114,7 @@ def _processes(found: WatchFindings) -> list[str]:
         "Files",
         "Lived",
     ]
-    names = [f"- {one.pid}: `{one.command}`" for one in found.processes]
+    names = [f"- {one.pid}: {code(one.command)}" for one in found.processes]
     return ["## Processes", table(head, rows), "\n".join(names)]
 
 
@@ -168,13 +168,13 @@ def _suspects(found: WatchFindings) -> list[str]:
 
 def _suspect(suspect: Suspect) -> list[str]:
     return [
-        f"`{suspect.file}:{suspect.line}`" if suspect.file else "not seen being made",
+        code(f"{suspect.file}:{suspect.line}") if suspect.file else "not seen being made",
         _entries(suspect)
         if suspect.bytes_per_hour is None
         else watch_wording.hourly(suspect.bytes_per_hour),
         wording.size(suspect.bytes_per_operation) if suspect.bytes_per_operation else "-",
         "-" if suspect.bytes_per_entry is None else format_size(suspect.bytes_per_entry),
-        f"`{suspect.holder}`" if suspect.holder else "-",
+        code(suspect.holder) if suspect.holder else "-",
         suspect.contents or "-",
     ]
 

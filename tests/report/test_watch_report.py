@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,6 +119,14 @@ def test_the_whole_document() -> None:
     found = judge(WATCHES["leak"], limits_of(thresholds=["gc_pause: p(99)<100ms"]))
 
     assert Path(__file__).with_name("watch.md").read_text(encoding="utf-8") == markdown(found)
+
+
+def test_a_command_of_several_lines_is_one() -> None:
+    """Whatever a command consists of, it is code on one line of the report."""
+    target = "python -c 'print(1)\nprint(`2`)'"
+    text = markdown(judge(replace(WATCHES["flat"], target=target), WatchLimits()))
+
+    assert "`` python -c 'print(1) print(`2`)' ``, watched for" in text
 
 
 @pytest.mark.parametrize("name", WATCHES)
