@@ -27,7 +27,7 @@ def code(text: str) -> str:
     Return *text* on one line, as it is: in more backticks than it has in a row.
 
     >>> code("a  b"), code("a `b`")
-    ("`a b`", '`` a `b` ``')
+    ('`a b`', '`` a `b` ``')
     """
     line = " ".join(text.split())
     longest = max((len(run) for run in re.findall("`+", line)), default=0)
