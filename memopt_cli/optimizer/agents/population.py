@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 from memopt_cli.errors import AgentError
 from memopt_cli.optimizer.agents.agent import Agent
 from memopt_cli.optimizer.agents.chunk import Chunk, Kind
-from memopt_cli.optimizer.agents.packing import DROPPED_BELOW, checked_belief
-from memopt_cli.optimizer.agents.perception import NO_ACTION, perceive
-from memopt_cli.optimizer.agents.planning import Workspace, choose
+from memopt_cli.optimizer.agents.minds import Minds
+from memopt_cli.optimizer.agents.packing import DROPPED_BELOW
 from memopt_cli.optimizer.agents.rings import Digits
-from memopt_cli.optimizer.agents.slots import ASLEEP
+from memopt_cli.optimizer.agents.slots import ASLEEP, check_pairs
 from memopt_cli.optimizer.agents.stats import PopulationStats
 from memopt_cli.optimizer.agents.table import Table
 from memopt_cli.optimizer.agents.tiers import Tier, check_tier
@@ -72,7 +71,7 @@ class Population:
         self._clock = clock
         kind = Kind(model, tier, Digits(model.policies), history, dropped_below)
         self._table = Table(kind, folder, whole_history=whole_history)
-        self._workspace: Workspace | None = None
+        self._minds = Minds(model, self._table, clock)
         self._lock = RLock()
 
     def __len__(self) -> int:
@@ -92,7 +91,7 @@ class Population:
         with self._lock:
             first = self._table.awake
             slots = self._table.add(count)
-            self._begin(np.arange(first, first + count))
+            self._minds.begin(np.arange(first, first + count))
             return [int(handle) for handle in self._table.slots.handles(slots)]
 
     def add_agent(self) -> Agent:
@@ -149,13 +148,9 @@ class Population:
             table = self._table
             seen = self.model.outcomes.rows(np.asarray(observations))
             slots = None if handles is None else table.slots.slots(handles)
-            self._check_pairs(slots, len(seen))
+            check_pairs(slots, table.awake, len(seen))
             rows = np.arange(table.awake) if slots is None else table.rows(slots)
-            order = np.argsort(rows, kind="stable")
-            codes = np.empty(len(rows), dtype=np.intp)
-            for chunk, local, part in table.grouped(rows[order]):
-                codes[order[part]] = self._step_chunk(chunk, local, seen[order[part]])
-            return codes
+            return self._minds.step(rows, seen)
 
     def restart(self, handles: Iterable[int] | NDArray[Any] | None = None) -> None:
         """
@@ -173,9 +168,9 @@ class Population:
         with self._lock:
             table = self._table
             if handles is None:
-                self._begin(np.arange(table.awake))
+                self._minds.begin(np.arange(table.awake))
             else:
-                self._begin(np.unique(table.rows(np.unique(table.slots.slots(handles)))))
+                self._minds.begin(np.unique(table.rows(np.unique(table.slots.slots(handles)))))
 
     def beliefs(self, handle: int) -> tuple[Floats, ...]:
         """
@@ -186,7 +181,7 @@ class Population:
             StaleHandle: As of `agent`.
         """
         with self._lock:
-            belief = self._belief(*self._used(handle))[0]
+            belief = self._minds.belief(*self._used(handle))[0]
         found = [belief[where] for where in self.model.factor_slices()]
         if self.tier == "f64":
             return tuple(each.copy() for each in found)
@@ -202,18 +197,9 @@ class Population:
             ForeignHandle: As of `agent`.
             StaleHandle: As of `agent`.
         """
-        import numpy as np
-
-        if not 0 <= factor < len(self.model.states):
-            raise AgentError(
-                f"factor {factor} of {len(self.model.states)}", hint="Count factors from 0."
-            )
-        checked = checked_belief(belief, self.model.states[factor])
+        checked = self._minds.checked(factor, belief)
         with self._lock:
-            chunk, local = self._used(handle)
-            whole = self._belief(chunk, local)
-            whole[0, self.model.factor_slices()[factor]] = checked
-            chunk.beliefs.write(np.array([local]), whole)
+            self._minds.believe(*self._used(handle), factor, checked)
 
     def did(self, handle: int, code: int) -> None:
         """
@@ -226,15 +212,7 @@ class Population:
             StaleHandle: As of `agent`.
         """
         with self._lock:
-            chunk, local = self._used(handle)
-            before = int(chunk.codes[local])
-            if not 0 <= code < self.model.policies or before == NO_ACTION:
-                raise AgentError(
-                    f"action {code} of {self.model.policies}, the latest being {before}",
-                    hint="Count action codes from 0, and let the agent choose first.",
-                )
-            chunk.rings.replace_latest(local, before, code)
-            chunk.codes[local] = code
+            self._minds.correct(*self._used(handle), code)
 
     def history(self, handle: int) -> list[int]:
         """
@@ -315,63 +293,3 @@ class Population:
         chunk, local = self._table.place(self._table.slots.slot(handle))
         chunk.last_used_s[local] = self._clock()
         return chunk, local
-
-    def _belief(self, chunk: Chunk, local: int) -> Floats:
-        """Return a row of beliefs as an array of its own."""
-        import numpy as np
-
-        belief = np.empty((1, self.model.width))
-        chunk.beliefs.read(np.array([local]), belief)
-        return belief
-
-    def _begin(self, rows: Ints) -> None:
-        """Let rows, that are in order, believe in the priors and have done nothing since."""
-        import numpy as np
-
-        for chunk, local, _ in self._table.grouped(rows):
-            chunk.codes[local] = NO_ACTION
-            chunk.last_used_s[local] = self._clock()
-            for start in range(0, len(local), self.model.block_rows):
-                some = local[start : start + self.model.block_rows]
-                chunk.beliefs.write(some, np.tile(self.model.priors, (len(some), 1)))
-
-    def _step_chunk(self, chunk: Chunk, local: Ints, seen: Ints) -> Ints:
-        """Step agents of one chunk."""
-        import numpy as np
-
-        if self._workspace is None:
-            self._workspace = Workspace(self.model)
-        size = self.model.block_rows
-        values = np.empty((len(local), self.model.policies))
-        for start in range(0, len(local), size):
-            part = slice(start, start + size)
-            values[part] = self._step_block(chunk, local[part], seen[part], self._workspace)
-        codes, _ = choose(self.model, values)
-        self._table.archive(chunk, local)
-        chunk.rings.push(local, codes)
-        chunk.codes[local] = codes
-        chunk.last_used_s[local] = self._clock()
-        return codes
-
-    def _step_block(self, chunk: Chunk, local: Ints, seen: Ints, workspace: Workspace) -> Floats:
-        """Let one block of agents perceive; return the value of each policy to each."""
-        import numpy as np
-
-        beliefs = workspace.beliefs[: len(local)]
-        chunk.beliefs.read(local, beliefs)
-        codes = chunk.codes[local].astype(np.intp)
-        perceive(self.model, beliefs, codes, seen, workspace.likelihood[: len(local)])
-        chunk.beliefs.write(local, beliefs)
-        return workspace.values(beliefs)
-
-    def _check_pairs(self, slots: Ints | None, observations: int) -> None:
-        """Refuse anything but one observation for each of different agents."""
-        import numpy as np
-
-        named = self._table.awake if slots is None else len(slots)
-        different = named if slots is None else len(np.unique(slots))
-        if not named == different == observations:
-            raise AgentError(
-                f"{observations} observations for {named} agents, {different} different",
-                hint="Name each agent once, and give one observation each.",
-            )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from memopt_cli.errors import ForeignHandle, PoolExhausted, StaleHandle
+from memopt_cli.errors import AgentError, ForeignHandle, PoolExhausted, StaleHandle
 from memopt_cli.pool.handles import (
     GENERATION_MASK,
     LAST_GENERATION,
@@ -160,3 +160,26 @@ class Slots:
             new = np.zeros(size, dtype=old.dtype)
             new[: len(old)] = old
             setattr(self, name, new)
+
+
+def check_pairs(slots: Ints | None, awake: int, observations: int) -> None:
+    """
+    Do nothing if there is one observation for each of different agents.
+
+    Args:
+        slots: Whose they are; of all who are awake if None.
+        awake: How many those are.
+        observations: How many there are.
+
+    Raises:
+        AgentError: There are more or fewer, or an agent is named twice.
+    """
+    import numpy as np
+
+    named = awake if slots is None else len(slots)
+    different = named if slots is None else len(np.unique(slots))
+    if not named == different == observations:
+        raise AgentError(
+            f"{observations} observations for {named} agents, {different} different",
+            hint="Name each agent once, and give one observation each.",
+        )
