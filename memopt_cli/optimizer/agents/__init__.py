@@ -13,10 +13,12 @@ They decide as agents that own everything do, in float64 to the last action.
 from memopt_cli.optimizer.agents.agent import Agent
 from memopt_cli.optimizer.agents.lazy import LazyBeliefArray
 from memopt_cli.optimizer.agents.learning import Learner, LearnerBase, learner_base
+from memopt_cli.optimizer.agents.lifecycle import Lifecycle
 from memopt_cli.optimizer.agents.model import GenerativeModel
 from memopt_cli.optimizer.agents.population import Population
 from memopt_cli.optimizer.agents.rings import ActionHistory
 from memopt_cli.optimizer.agents.shared import SharedModel
+from memopt_cli.optimizer.agents.stages import LifeEvent, LifeRules, LifeStage, Sweep
 from memopt_cli.optimizer.agents.stats import PopulationStats
 from memopt_cli.optimizer.agents.store import ModelStore
 from memopt_cli.optimizer.agents.tiers import TIERS, Tier
@@ -29,10 +31,15 @@ __all__ = [
     "LazyBeliefArray",
     "Learner",
     "LearnerBase",
+    "LifeEvent",
+    "LifeRules",
+    "LifeStage",
+    "Lifecycle",
     "ModelStore",
     "Population",
     "PopulationStats",
     "SharedModel",
+    "Sweep",
     "Tier",
     "learner_base",
 ]

@@ -37,7 +37,9 @@ class Population:
     who sleeps has a record in a file and eight bytes here, and wakes by being used. Rows are
     kept without gaps, so that sleep gives memory back.
 
-    Every method may be called from any thread; one works at a time.
+    Every method may be called from any thread; one works at a time. Every method that takes
+    handles raises, before anything has changed, `ForeignHandle` if nobody or another
+    population gave one out, and `StaleHandle` if its agent was removed.
     """
 
     def __init__(
@@ -99,13 +101,7 @@ class Population:
         return Agent(self, self.add()[0])
 
     def agent(self, handle: int) -> Agent:
-        """
-        Return an agent as an object; any number of objects may speak for one agent.
-
-        Raises:
-            ForeignHandle: Nobody, or another population, gave the handle out.
-            StaleHandle: The agent was removed.
-        """
+        """Return an agent as an object; any number of objects may speak for one agent."""
         with self._lock:
             self._table.slots.slot(handle)
         return Agent(self, handle)
@@ -116,13 +112,7 @@ class Population:
             return self._table.slots.handles(self._table.slots_in_order())
 
     def remove(self, handle: int) -> None:
-        """
-        End an agent; its handle is stale from now on.
-
-        Raises:
-            ForeignHandle: As of `agent`; nothing has changed.
-            StaleHandle: The agent was removed before; nothing has changed.
-        """
+        """End an agent; its handle is stale from now on."""
         with self._lock:
             self._table.remove(self._table.slots.slot(handle))
 
@@ -139,8 +129,6 @@ class Population:
         Raises:
             AgentError: An outcome does not exist, there are more or fewer observations than
                 agents, or an agent is named twice; no agent has seen anything.
-            ForeignHandle: As of `agent`; no agent has seen anything.
-            StaleHandle: As of `agent`; no agent has seen anything.
         """
         import numpy as np
 
@@ -158,10 +146,6 @@ class Population:
 
         Args:
             handles: Of all who are awake if None. Who sleeps wakes.
-
-        Raises:
-            ForeignHandle: As of `agent`; nobody has begun anew.
-            StaleHandle: As of `agent`; nobody has begun anew.
         """
         import numpy as np
 
@@ -173,13 +157,7 @@ class Population:
                 self._minds.begin(np.unique(table.rows(np.unique(table.slots.slots(handles)))))
 
     def beliefs(self, handle: int) -> tuple[Floats, ...]:
-        """
-        Return copies of an agent's beliefs per factor, float64 that sum to 1.
-
-        Raises:
-            ForeignHandle: As of `agent`.
-            StaleHandle: As of `agent`.
-        """
+        """Return copies of an agent's beliefs per factor, float64 that sum to 1."""
         with self._lock:
             belief = self._minds.belief(*self._used(handle))[0]
         found = [belief[where] for where in self.model.factor_slices()]
@@ -194,8 +172,6 @@ class Population:
         Raises:
             AgentError: There is no such factor, or it is no distribution: NaN, negative, all
                 zero or of another length; nothing has changed.
-            ForeignHandle: As of `agent`.
-            StaleHandle: As of `agent`.
         """
         checked = self._minds.checked(factor, belief)
         with self._lock:
@@ -208,32 +184,18 @@ class Population:
         Raises:
             AgentError: There is no such action, or the agent has not chosen any since it
                 began; nothing has changed.
-            ForeignHandle: As of `agent`.
-            StaleHandle: As of `agent`.
         """
         with self._lock:
             self._minds.correct(*self._used(handle), code)
 
     def history(self, handle: int) -> list[int]:
-        """
-        Return the codes of an agent's latest actions, or of all if kept; the oldest first.
-
-        Raises:
-            ForeignHandle: As of `agent`.
-            StaleHandle: As of `agent`.
-        """
+        """Return the codes of an agent's latest actions, or of all if kept; the oldest first."""
         with self._lock:
             self._used(handle)
             return [int(each) for each in self._table.history(self._table.slots.slot(handle))]
 
     def is_asleep(self, handle: int) -> bool:
-        """
-        Say whether an agent sleeps.
-
-        Raises:
-            ForeignHandle: As of `agent`.
-            StaleHandle: As of `agent`.
-        """
+        """Say whether an agent sleeps."""
         with self._lock:
             slots = self._table.slots
             return int(slots.rows[slots.slot(handle)]) == ASLEEP
@@ -243,8 +205,6 @@ class Population:
         Write an agent to the file and give its row back; does nothing if it sleeps.
 
         Raises:
-            ForeignHandle: As of `agent`.
-            StaleHandle: As of `agent`.
             OSError: The file cannot be written; the agent is awake as before.
         """
         with self._lock:
@@ -261,13 +221,23 @@ class Population:
                 self._table.hibernate(int(slot))
             return len(slots)
 
+    def unused_s(self, handles: Iterable[int] | NDArray[Any] | None = None) -> Floats:
+        """
+        Return the seconds since each agent was used, without waking anybody.
+
+        Args:
+            handles: Whose; of `handles()` if None. Of who sleeps it is infinity.
+        """
+        with self._lock:
+            slots = self._table.slots
+            of = self._table.slots_in_order() if handles is None else slots.slots(handles)
+            return self._clock() - self._table.last_used_s(of)
+
     def wake(self, handle: int) -> None:
         """
         Give an agent its row again, which counts as using it.
 
         Raises:
-            ForeignHandle: As of `agent`.
-            StaleHandle: As of `agent`.
             CorruptState: Its record is not what was written; it stays asleep.
         """
         with self._lock:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memopt_cli.optimizer.agents.model import Ints
+    from memopt_cli.optimizer.agents.model import Floats, Ints
 
 
 class Table:
@@ -133,6 +133,18 @@ class Table:
             for chunk in self.chunks
         ]
         return np.concatenate([np.zeros(0, dtype=np.intp), *idle])
+
+    def last_used_s(self, slots: Ints) -> Floats:
+        """Return when agents were used last; minus infinity of who sleeps."""
+        import numpy as np
+
+        rows = self.slots.rows[slots].astype(np.intp)
+        times = np.full(len(rows), -np.inf)
+        order = np.argsort(rows, kind="stable")
+        order = order[rows[order] != ASLEEP]
+        for chunk, local, part in self.grouped(rows[order]):
+            times[order[part]] = chunk.last_used_s[local]
+        return times
 
     def hibernate(self, slot: int) -> None:
         """
