@@ -12,7 +12,6 @@ Takes about seven minutes.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import gc
 import json
 import os
@@ -26,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from memopt_cli.optimizer.malloc import keep_freed, trim
 from memopt_cli.pool import linear_algebra
 from memopt_cli.pool.arrays import ArrayPool
 from memopt_cli.pool.scratch import ScratchSpace
@@ -43,11 +43,6 @@ SIZES_BYTES = (64 * KIB, 256 * KIB, MIB, 4 * MIB, 16 * MIB, 64 * MIB)
 PATTERNS = {"one": 1, "eight": 8}
 """How many arrays are live together, and freed together."""
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-KEEP_ALL_BYTES = 2**31 - 1
-MOST_MMAP_THRESHOLD_BYTES = 32 * MIB
-"""glibc refuses a larger one on 64 bits."""
-
 OPERATIONS: dict[str, tuple[str, tuple[int, ...], tuple[int, ...]]] = {
     "matmul 64 x 64": ("matmul", (64, 64), (64, 64)),
     "matmul 256 x 256": ("matmul", (256, 256), (256, 256)),
@@ -56,16 +51,6 @@ OPERATIONS: dict[str, tuple[str, tuple[int, ...], tuple[int, ...]]] = {
     "einsum i,j->ij of 512": ("einsum", (512,), (512,)),
     "einsum i,j->ij of 2048": ("einsum", (2048,), (2048,)),
 }
-
-
-def keep_freed_memory() -> None:
-    """Tell glibc to serve large requests from the heap, and to keep what is freed there."""
-    libc = ctypes.CDLL(None)
-    accepted = (
-        libc.mallopt(M_MMAP_THRESHOLD, MOST_MMAP_THRESHOLD_BYTES),
-        libc.mallopt(M_TRIM_THRESHOLD, KEEP_ALL_BYTES),
-    )
-    assert accepted == (1, 1)
 
 
 def resident_bytes() -> int:
@@ -113,7 +98,7 @@ def arrays_in_child(way: str, contents: str, pattern: str, size_bytes: int) -> d
     fresh = np.zeros if zero else np.empty
     pool = ArrayPool(zero=zero, max_idle_bytes=1024 * MIB)
     if way == "mallopt":
-        keep_freed_memory()
+        assert keep_freed()
     acquire = partial(pool.acquire if way == "pool" else fresh, shape)
     release: Callable[[NDArray[Any]], None] = pool.release if way == "pool" else (lambda _: None)
     turns = max(48, min(16_384, 1024 * MIB // size_bytes)) // live
@@ -256,7 +241,7 @@ def trim_in_child(size_bytes: int) -> dict[str, float]:
     idle_bytes = pool.idle_bytes
     pool.trim()
     trimmed_bytes = before_bytes - resident_bytes()
-    ctypes.CDLL(None).malloc_trim(0)
+    trim()
     handed_on_bytes = before_bytes - resident_bytes()
     return {
         "idle_bytes": idle_bytes,

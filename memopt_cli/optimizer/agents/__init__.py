@@ -10,7 +10,9 @@ Agents of discrete active inference that share what is equal and are stepped in 
 They decide as agents that own everything do, in float64 to the last action.
 """
 
+from memopt_cli.optimizer.agents.adoption import Adopted, AgentOptimizer, AgentParts
 from memopt_cli.optimizer.agents.agent import Agent
+from memopt_cli.optimizer.agents.boundaries import StepBoundaries
 from memopt_cli.optimizer.agents.lazy import LazyBeliefArray
 from memopt_cli.optimizer.agents.learning import Learner, LearnerBase, learner_base
 from memopt_cli.optimizer.agents.lifecycle import Lifecycle
@@ -26,7 +28,10 @@ from memopt_cli.optimizer.agents.tiers import TIERS, Tier
 __all__ = [
     "TIERS",
     "ActionHistory",
+    "Adopted",
     "Agent",
+    "AgentOptimizer",
+    "AgentParts",
     "GenerativeModel",
     "LazyBeliefArray",
     "Learner",
@@ -39,6 +44,7 @@ __all__ = [
     "Population",
     "PopulationStats",
     "SharedModel",
+    "StepBoundaries",
     "Sweep",
     "Tier",
     "learner_base",
