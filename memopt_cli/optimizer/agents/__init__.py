@@ -17,6 +17,7 @@ from memopt_cli.optimizer.agents.lazy import LazyBeliefArray
 from memopt_cli.optimizer.agents.learning import Learner, LearnerBase, learner_base
 from memopt_cli.optimizer.agents.lifecycle import Lifecycle
 from memopt_cli.optimizer.agents.model import GenerativeModel
+from memopt_cli.optimizer.agents.observations import ObservationRings
 from memopt_cli.optimizer.agents.population import Population
 from memopt_cli.optimizer.agents.rings import ActionHistory
 from memopt_cli.optimizer.agents.shared import SharedModel
@@ -41,6 +42,7 @@ __all__ = [
     "LifeStage",
     "Lifecycle",
     "ModelStore",
+    "ObservationRings",
     "Population",
     "PopulationStats",
     "SharedModel",
