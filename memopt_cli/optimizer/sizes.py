@@ -74,7 +74,7 @@ def deep_size_bytes(root: object, seen: set[int]) -> int:
         root: Where to begin.
         seen: The ids of the objects counted before; extended by those counted now.
     """
-    if _is_everybodys(root) or id(root) in seen:
+    if is_everybodys(root) or id(root) in seen:
         return 0
     seen.add(id(root))
     size_bytes = sys.getsizeof(root)
@@ -87,7 +87,7 @@ def deep_size_bytes(root: object, seen: set[int]) -> int:
     return size_bytes
 
 
-def _is_everybodys(value: object) -> bool:
+def is_everybodys(value: object) -> bool:
     """Say whether CPython has made *value* once for all."""
     if type(value) is int:
         return value in SMALL_INTS

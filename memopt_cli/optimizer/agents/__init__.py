@@ -13,6 +13,12 @@ They decide as agents that own everything do, in float64 to the last action.
 from memopt_cli.optimizer.agents.adoption import Adopted, AgentOptimizer, AgentParts
 from memopt_cli.optimizer.agents.agent import Agent
 from memopt_cli.optimizer.agents.boundaries import StepBoundaries
+from memopt_cli.optimizer.agents.hotspots import (
+    Hotspot,
+    HotspotKind,
+    HotspotLimits,
+    find_hotspots,
+)
 from memopt_cli.optimizer.agents.lazy import LazyBeliefArray
 from memopt_cli.optimizer.agents.learning import Learner, LearnerBase, learner_base
 from memopt_cli.optimizer.agents.lifecycle import Lifecycle
@@ -25,6 +31,7 @@ from memopt_cli.optimizer.agents.stages import LifeEvent, LifeRules, LifeStage, 
 from memopt_cli.optimizer.agents.stats import PopulationStats
 from memopt_cli.optimizer.agents.store import ModelStore
 from memopt_cli.optimizer.agents.tiers import TIERS, Tier
+from memopt_cli.optimizer.agents.walking import deep_bytes
 
 __all__ = [
     "TIERS",
@@ -34,6 +41,9 @@ __all__ = [
     "AgentOptimizer",
     "AgentParts",
     "GenerativeModel",
+    "Hotspot",
+    "HotspotKind",
+    "HotspotLimits",
     "LazyBeliefArray",
     "Learner",
     "LearnerBase",
@@ -49,5 +59,7 @@ __all__ = [
     "StepBoundaries",
     "Sweep",
     "Tier",
+    "deep_bytes",
+    "find_hotspots",
     "learner_base",
 ]
