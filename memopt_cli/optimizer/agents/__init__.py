@@ -13,6 +13,8 @@ They decide as agents that own everything do, in float64 to the last action.
 from memopt_cli.optimizer.agents.adoption import Adopted, AgentOptimizer, AgentParts
 from memopt_cli.optimizer.agents.agent import Agent
 from memopt_cli.optimizer.agents.boundaries import StepBoundaries
+from memopt_cli.optimizer.agents.experience import Experience, ExperienceRing
+from memopt_cli.optimizer.agents.graph import KnowledgeGraph
 from memopt_cli.optimizer.agents.hotspots import (
     Hotspot,
     HotspotKind,
@@ -27,6 +29,7 @@ from memopt_cli.optimizer.agents.observations import ObservationRings
 from memopt_cli.optimizer.agents.population import Population
 from memopt_cli.optimizer.agents.rings import ActionHistory
 from memopt_cli.optimizer.agents.shared import SharedModel
+from memopt_cli.optimizer.agents.signals import DeltaStore
 from memopt_cli.optimizer.agents.stages import LifeEvent, LifeRules, LifeStage, Sweep
 from memopt_cli.optimizer.agents.stats import PopulationStats
 from memopt_cli.optimizer.agents.store import ModelStore
@@ -40,10 +43,14 @@ __all__ = [
     "Agent",
     "AgentOptimizer",
     "AgentParts",
+    "DeltaStore",
+    "Experience",
+    "ExperienceRing",
     "GenerativeModel",
     "Hotspot",
     "HotspotKind",
     "HotspotLimits",
+    "KnowledgeGraph",
     "LazyBeliefArray",
     "Learner",
     "LearnerBase",
