@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
 
 from tests.benchmarks import bench_agent_peers
 from tests.benchmarks.agent_peers import SETTLED, Measured, measured
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 OWN_BYTES = 3_000_000
 """Of six agents of a grid of 10 by 10 that own everything."""
