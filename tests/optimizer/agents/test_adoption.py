@@ -11,6 +11,7 @@ import pytest
 
 from memopt_cli.errors import AgentError
 from memopt_cli.optimizer.agents import AgentOptimizer, AgentParts
+from memopt_cli.optimizer.agents.arrays import ArrayStore
 from memopt_cli.optimizer.agents.past import PastActions, PastBeliefs
 from memopt_cli.workloads.agents.families import model_named
 from memopt_cli.workloads.agents.naive import NaiveAgent
@@ -133,6 +134,16 @@ def test_different_arrays_of_one_shape_stay_different() -> None:
     assert first.B[0] is not second.B[0]
     assert first.C[0] is second.C[0]
     assert kept.tobytes() == second.A[0].tobytes()
+
+
+def test_an_array_and_its_transpose_are_two() -> None:
+    """They have one shape and the same bytes in memory, and different values."""
+    store, square = ArrayStore(), np.arange(9.0).reshape(3, 3)
+    shared = [store.intern(each) for each in (square, square.T, square.T.copy(), square[::-1])]
+    for array, same in zip((square, square.T, square.T, square[::-1]), shared, strict=True):
+        assert np.array_equal(array, same)
+    assert 4 == len({id(each) for each in shared})
+    assert shared[0] is store.intern(square.copy())
 
 
 def test_the_saving_is_measured_on_the_process() -> None:

@@ -99,6 +99,19 @@ def test_an_agent_is_an_object_too() -> None:
     assert 1 == len(population)
 
 
+def test_the_order_of_handles_is_the_order_of_actions() -> None:
+    """Also where it goes back and forth between chunks."""
+    forward, backward = population_of("G20"), population_of("G20")
+    first, second = forward.add(500), backward.add(500)
+    seen = np.random.default_rng(1).integers((400, 3), size=(500, 2))
+    shuffled = np.random.default_rng(2).permutation(500)
+    expected = forward.step(seen, first)
+    found = backward.step(seen[shuffled], np.array(second)[shuffled])
+    assert 1 < len(forward._table.chunks)
+    assert expected[shuffled].tolist() == found.tolist()
+    assert np.array_equal(forward.beliefs(first[7])[0], backward.beliefs(second[7])[0])
+
+
 def test_a_slot_used_again_has_another_handle() -> None:
     """The last owner's is stale, asleep or awake; those of others are foreign."""
     population, other = population_of(), population_of()

@@ -40,6 +40,16 @@ def test_the_error_does_not_add_up() -> None:
     assert 0.9 * signal[-1, 0] < found[-1, 0]
 
 
+def test_rounding_counts_as_error() -> None:
+    """Halfway between two steps the error is all that is allowed, and a last bit is too much."""
+    odd = np.random.default_rng(1).integers(-500, 500, (100 * BLOCK, 1)) * 2 + 1
+    odd[::BLOCK] = 0
+    signal = (0.1 + ERROR * odd).astype(np.float64)
+    store = stored(signal)
+    assert ERROR >= abs(store.read() - signal).max()
+    assert 0 < store.raw_blocks
+
+
 def test_noise_is_kept_as_it_is() -> None:
     """What cannot be made smaller is exact, and takes its own bytes and one open block."""
     signal = np.random.default_rng(1).normal(0, 1e9, (10 * BLOCK, 3))
