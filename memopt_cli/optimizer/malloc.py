@@ -5,7 +5,10 @@ Either is worth it only where it is measured to be. `keep_freed` replaces a pool
 those below 32 MiB that are freed together: 11.5 times as fast at 64 KiB, 14.7 at 1 MiB, 2.0 at
 16 MiB with eight live, and nothing with one live or at 64 MiB; the price is that what is freed
 stays with the process (`python -m tests.benchmarks.bench_arrays`; `memopt_cli.pool.arrays`
-has the table). `trim` is the opposite, for after a population has gone.
+has the table). Stepping agents is no such case: of 75 and of 10,000 agents of a population on
+a grid of 20 by 20 a step takes 1.01 (0.94 to 1.08 and 0.90 to 1.13) of the time, of naive ones
+1.02 (0.98 to 1.05) (`python -m tests.benchmarks.bench_agent_tuning allocator`). `trim` is the
+opposite, for after a population has gone.
 """
 
 from __future__ import annotations

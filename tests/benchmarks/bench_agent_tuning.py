@@ -102,7 +102,7 @@ def _stepping(agents: list[NaiveAgent]) -> Callable[[], float]:
 
 def collector(*, quick: bool) -> None:
     """Print the pauses within steps, and the time, with the collector free and at boundaries."""
-    steps, pairs = (20, 3) if quick else (200, 7)
+    steps, pairs = (20, 3) if quick else (1000, 5)
     # What a service has alive beside its agents is what a full collection looks at.
     alive = [{"number": [number]} for number in range(2_000 if quick else 500_000)]
     population = Population(ModelStore().intern(model_named("G5", SEED)))

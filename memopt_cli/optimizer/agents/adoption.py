@@ -5,6 +5,10 @@ An agent that owns everything has three kinds of ballast: arrays that others hav
 every belief it ever had, and a list of its actions. Here the first are shared by content, the
 second written to a file, the third packed. Nothing is forgotten or rounded, so the agent
 does what it would have done.
+
+Of 75 naive agents on a grid of 20 by 20, each with 20 steps behind it, 8.3 MB are left of 609,
+7.7 of them the one model, and a step takes 0.89 (0.85 to 0.92) of the time; on one of 10 by 10
+1.4 of 39 MB, and 1.01 (0.93 to 1.08) (`python -m tests.benchmarks.bench_agent_tuning adoption`).
 """
 
 from __future__ import annotations
