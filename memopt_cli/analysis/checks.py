@@ -73,20 +73,36 @@ def leaks(findings: Sequence[VariantFindings], scenario: Scenario) -> list[Thres
     """
     Return a crossed check for each leak that the scenario does not judge by a threshold.
 
-    The first of several variants is there to be compared with, and is not judged.
+    The first of several variants is there to be compared with, and is not judged. Beside
+    a baseline the check is there in any case: what that leaves open must not pass.
     """
     if any(one.metric.startswith("memory_leak") for one in scenario.thresholds):
         return []
     reference = reference_of(scenario)
     return [
-        replace(
-            _implied(variant, "memory_leak_slope", "no leak", Verdict.CROSSED, "it leaks"),
-            observed=variant.leak.slope_bytes_per_s,
-            dimension=Dimension.SIZE_RATE,
-        )
+        _leak(variant)
         for variant in findings
-        if variant.leak.verdict is LeakVerdict.LEAK and variant.name != reference
+        if variant.name != reference
+        and (variant.leak.verdict is LeakVerdict.LEAK or variant.leak.baseline is not None)
     ]
+
+
+def _leak(variant: VariantFindings) -> ThresholdResult:
+    leak = variant.leak
+    reason = "it leaks" if leak.verdict is LeakVerdict.LEAK else leak.reason
+    return replace(
+        _implied(variant, "memory_leak_slope", "no leak", LEAKS[leak.verdict], reason),
+        observed=leak.slope_bytes_per_s,
+        dimension=Dimension.SIZE_RATE,
+    )
+
+
+LEAKS = {
+    LeakVerdict.LEAK: Verdict.CROSSED,
+    LeakVerdict.NO_LEAK: Verdict.PASSED,
+    LeakVerdict.INCONCLUSIVE: Verdict.INCONCLUSIVE,
+}
+"""What a verdict on growth means for a run."""
 
 
 def _implied(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis import checks, memory, steady, thresholds
+from memopt_cli.analysis import checks, memory, pairing, steady, thresholds
 from memopt_cli.analysis.durations import distribution
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.results import (
@@ -41,6 +41,7 @@ def judge(recording: Recording, scenario: Scenario) -> RunFindings:
 
     A run that was cut short can show a crossed threshold; it cannot pass.
     """
+    recording = pairing.with_baseline(recording)
     firsts = {_cell(v): v for v in reversed(recording.variants)}
     memory_bytes = recording.environment.get("memory_bytes")
     limit_bytes = None if memory_bytes is None else float(memory_bytes)
@@ -75,6 +76,7 @@ def judge(recording: Recording, scenario: Scenario) -> RunFindings:
         thresholds=results,
         verdict=verdict,
         exit_code=exit_code(recording.outcome, recording.signal, verdict),
+        baseline=recording.baseline_name,
     )
 
 
@@ -151,7 +153,8 @@ def _leak(recording: VariantRecording, clock: str, limit_bytes: float | None) ->
         reason = "no stage holds its population: add one with the same population as the one before"
         return Leak(LeakVerdict.INCONCLUSIVE, None, None, None, 0, 0.0, reason)
     samples = [sample for sample in recording.samples if sample.stage == stage]
-    return steady.growth(samples, clock=clock, limit_bytes=limit_bytes)
+    beside = steady.stage_beside(recording, stage, samples)
+    return steady.growth(samples, clock=clock, limit_bytes=limit_bytes, beside=beside)
 
 
 def _lateness(recording: VariantRecording) -> float:

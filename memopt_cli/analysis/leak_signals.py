@@ -9,17 +9,19 @@ extension does. Where they differ, the difference is the finding.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis import leak
+from memopt_cli.analysis import leak, paired
 from memopt_cli.analysis.results import LeakVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from memopt_cli.analysis.leak import Growth
+    from memopt_cli.analysis.leak_views import Doubt
+    from memopt_cli.analysis.paired import Beside
 
 
 class Metric(StrEnum):
@@ -94,6 +96,24 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
+class Null:
+    """What was read of a clean run, for what it is judged beside."""
+
+    signals: Sequence[Signal]
+    """Their times count from where those of the run do."""
+
+    unfit: Doubt | None = None
+    """Why it cannot be compared with, if that is known."""
+
+    def series(self, metric: Metric) -> tuple[Sequence[float], Sequence[float]]:
+        """Return the times and values of a metric; none if it was not read."""
+        for one in self.signals:
+            if one.metric is metric:
+                return one.t_seconds, one.values
+        return (), ()
+
+
+@dataclass(frozen=True, slots=True)
 class Together:
     """What several metrics show."""
 
@@ -105,6 +125,9 @@ class Together:
 
     growths: Mapping[Metric, Growth]
     """Of each metric that was judged, in bytes (a count at 64 bytes each)."""
+
+    besides: Mapping[Metric, Beside] = field(default_factory=dict)
+    """The same beside a baseline, where there is one."""
 
     @property
     def measured_by(self) -> Metric:
@@ -118,7 +141,9 @@ class Together:
         return next(one for one in (*OUTSIDE, *INSIDE) if one in self.growths)
 
 
-def together(signals: Sequence[Signal], *, tolerance: float | None = None) -> Together:
+def together(
+    signals: Sequence[Signal], *, tolerance: float | None = None, null: Null | None = None
+) -> Together:
     """
     Return one verdict on a process; any metric may be missing.
 
@@ -128,26 +153,49 @@ def together(signals: Sequence[Signal], *, tolerance: float | None = None) -> To
     Args:
         signals: Each metric once.
         tolerance: Bytes of growth over the run that a user calls harmless.
+        null: Of a clean run; growth is then what this one grows by more.
     """
     traced = any(one.metric is Metric.TRACED for one in signals)
-    growths = {
-        one.metric: _judged(one, tolerance)
-        for one in signals
-        if not (traced and one.metric in OUTSIDE) and len(one.t_seconds)
-    }
+    judged = [
+        one for one in signals if not (traced and one.metric in OUTSIDE) and len(one.t_seconds)
+    ]
+    besides = {} if null is None else {one.metric: _beside(one, null, tolerance) for one in judged}
+    growths = (
+        {one.metric: _judged(one, tolerance) for one in judged}
+        if null is None
+        else {metric: beside.growth for metric, beside in besides.items()}
+    )
     outside = next((metric for metric in OUTSIDE if metric in growths), None)
     inside = [metric for metric in INSIDE if metric in growths]
     pattern, leading = _pattern(growths, outside, inside)
     verdict = _VERDICTS[pattern]
     reason = _reason(pattern, leading, outside, halves=set(HALVES) <= growths.keys())
-    return Together(verdict, pattern, reason, leading, growths)
+    return Together(verdict, pattern, reason, leading, growths, besides)
 
 
 def _judged(signal: Signal, tolerance: float | None) -> Growth:
-    each = BYTES_EACH.get(signal.metric, 1.0)
-    quantum = _PAGED if signal.metric in OUTSIDE else each
-    sizes = [value * each for value in signal.values]
-    return leak.judge(signal.t_seconds, sizes, quantum=quantum, tolerance=tolerance)
+    sizes = _sizes(signal.metric, signal.values)
+    return leak.judge(signal.t_seconds, sizes, quantum=_quantum(signal.metric), tolerance=tolerance)
+
+
+def _beside(signal: Signal, null: Null, tolerance: float | None) -> Beside:
+    at, values = null.series(signal.metric)
+    return paired.judge(
+        (signal.t_seconds, _sizes(signal.metric, signal.values)),
+        (at, _sizes(signal.metric, values)),
+        quantum=_quantum(signal.metric),
+        tolerance=tolerance,
+        unfit=null.unfit,
+    )
+
+
+def _sizes(metric: Metric, values: Sequence[float]) -> list[float]:
+    each = BYTES_EACH.get(metric, 1.0)
+    return [value * each for value in values]
+
+
+def _quantum(metric: Metric) -> float:
+    return _PAGED if metric in OUTSIDE else BYTES_EACH.get(metric, 1.0)
 
 
 def _pattern(

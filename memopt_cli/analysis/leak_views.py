@@ -97,6 +97,23 @@ class Doubt(StrEnum):
     UNSURE = "its growth is not told from its noise"
     CREEP = "its growth is small, and no surer than the creep of programs that do not leak"
     LUMPS = "its growth rests on a few steps"
+    BASELINE_SHORT = "the baseline does not cover the run: make it as long, with the same interval"
+    BASELINE_LEAKS = "the baseline itself grows as a leak does: compare with a clean run"
+    BASELINE_UNSURE = "the baseline alone is not shown to be clean: run it longer"
+    BASELINE_SHRINKS = "it grows only beside a baseline that shrinks"
+    BASELINE_LOAD = "the baseline worked at another rate: compare under the same load"
+
+
+OF_BASELINE = frozenset(
+    {
+        Doubt.BASELINE_SHORT,
+        Doubt.BASELINE_LEAKS,
+        Doubt.BASELINE_UNSURE,
+        Doubt.BASELINE_SHRINKS,
+        Doubt.BASELINE_LOAD,
+    }
+)
+"""What a longer run does not settle."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,9 @@ class VariantRecording:
     preallocated: int = 0
     """Units that the variant's pool made before the first arrived."""
 
+    beside: VariantRecording | None = None
+    """The same variant of the baseline."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recording:
@@ -152,3 +155,8 @@ class Recording:
     environment: Mapping[str, str | int | float]
     wall_s: float
     variants: tuple[VariantRecording, ...] = field(default=())
+    baseline: Recording | None = None
+    """A clean run that growth is judged beside."""
+
+    baseline_name: str = ""
+    """As the user named it."""

@@ -105,6 +105,28 @@ class MemoryPerUnit:
 
 
 @dataclass(frozen=True, slots=True)
+class Baseline:
+    """What a clean run says beside a verdict on growth."""
+
+    is_null: bool
+    """Whether the verdict's figures are what the run grows by more; else they are its own."""
+
+    alone: LeakVerdict
+    """Of the run without a baseline."""
+
+    alone_bytes_per_s: Estimate | None
+    verdict: LeakVerdict
+    """Of the baseline by itself, over all of its length."""
+
+    bytes_per_s: Estimate | None
+    over_s: float
+    """Of the baseline."""
+
+    longer_s: float | None
+    """About how much longer a baseline should go that is not shown to be clean."""
+
+
+@dataclass(frozen=True, slots=True)
 class Leak:
     """Growth in the steady part of a run."""
 
@@ -132,6 +154,9 @@ class Leak:
 
     full_in_s: float | None = None
     """When a leak will have filled the machine's memory, from the end of the stage."""
+
+    baseline: Baseline | None = None
+    """`None` without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,3 +277,5 @@ class RunFindings:
     thresholds: tuple[ThresholdResult, ...]
     verdict: Verdict
     exit_code: ExitCode
+    baseline: str = ""
+    """The run that growth was judged beside, as it was named; empty without one."""

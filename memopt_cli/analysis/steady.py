@@ -5,11 +5,11 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis import leak_outlook
+from memopt_cli.analysis import leak_outlook, paired
 from memopt_cli.analysis.leak import FEWEST_SAMPLES
-from memopt_cli.analysis.leak_signals import Metric, Pattern, Signal, together
-from memopt_cli.analysis.leak_views import Doubt
-from memopt_cli.analysis.results import Estimate, How, Leak, LeakVerdict
+from memopt_cli.analysis.leak_signals import Metric, Null, Pattern, Signal, together
+from memopt_cli.analysis.leak_views import OF_BASELINE, Doubt
+from memopt_cli.analysis.results import Baseline, Estimate, How, Leak, LeakVerdict
 from memopt_cli.units import format_duration, format_size
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from memopt_cli.analysis.leak import Growth
     from memopt_cli.analysis.leak_signals import Together
-    from memopt_cli.analysis.recording import Sample, StageSpan
+    from memopt_cli.analysis.paired import Beside
+    from memopt_cli.analysis.recording import Sample, StageSpan, VariantRecording
 
 SETTLED_OPERATIONS = 20
 """
@@ -26,6 +27,8 @@ Operations per unit before growth can be called a leak.
 Units that have hardly worked still fill their lazy fields, buffers and windows;
 that growth ends, but over a short run it is as straight as a leak's.
 """
+
+_ROUNDING_S = 1e-6
 
 _READINGS: Mapping[Metric, Callable[[Sample], float | None]] = {
     Metric.ANONYMOUS: lambda sample: sample.resident_anonymous_bytes,
@@ -52,6 +55,7 @@ def growth(
     clock: str,
     harmless_bytes_per_s: float | None = None,
     limit_bytes: float | None = None,
+    beside: Sequence[Sample] | None = None,
 ) -> Leak:
     """
     Return how memory grows over the samples of a steady stage.
@@ -61,6 +65,7 @@ def growth(
         clock: ``virtual`` marks the slope as simulated time.
         harmless_bytes_per_s: A limit that the user has set on the slope.
         limit_bytes: The memory that there is, for the time until a leak has filled it.
+        beside: Of the same stage of a clean run, from the same moment on.
     """
     if len(samples) < FEWEST_SAMPLES:
         found = f"{len(samples)} samples in the steady part, a slope needs {FEWEST_SAMPLES}"
@@ -69,7 +74,8 @@ def growth(
     if over_s <= 0:
         return _unmeasured(samples, "all samples have the same time")
     tolerance = None if harmless_bytes_per_s is None else harmless_bytes_per_s * over_s
-    found_together = together(_signals(samples), tolerance=tolerance)
+    null = None if beside is None else _null(samples, beside)
+    found_together = together(_signals(samples), tolerance=tolerance, null=null)
     leading = found_together.growths[found_together.measured_by]
     verdict, reason = _verdict(found_together, leading, samples)
     rate = (samples[-1].operations - samples[0].operations) / over_s
@@ -89,6 +95,48 @@ def growth(
         longer_s=_longer_s(leading, samples) if unsure else None,
         severity=leak_outlook.severity(leading) if leaks else None,
         full_in_s=full_in_s if leaks else None,
+        baseline=baseline(found_together.besides.get(found_together.measured_by), _how(clock)),
+    )
+
+
+def stage_beside(
+    recording: VariantRecording, stage: int, samples: Sequence[Sample]
+) -> Sequence[Sample] | None:
+    """Return the samples of the baseline's stage of that name from the first of *samples* on."""
+    if recording.beside is None:
+        return None
+    names = [one.name for one in recording.beside.stages]
+    name = recording.stages[stage].name
+    if name not in names or not samples:
+        return ()
+    number = names.index(name)
+    # Times of both are sums of the same ticks.
+    began_s = samples[0].at_s - _ROUNDING_S
+    return [s for s in recording.beside.samples if s.stage == number and s.at_s >= began_s]
+
+
+def _null(samples: Sequence[Sample], beside: Sequence[Sample]) -> Null:
+    own, others = (
+        [(one.at_s, float(one.operations)) for one in each] for each in (samples, beside)
+    )
+    unfit = Doubt.BASELINE_LOAD if paired.other_load(own, others) else None
+    return Null(_signals(beside), unfit)
+
+
+def baseline(beside: Beside | None, how: How) -> Baseline | None:
+    """Return what a baseline says, for a report."""
+    if beside is None:
+        return None
+    null = beside.baseline
+    unsure = null.verdict is LeakVerdict.INCONCLUSIVE and null.slope is not None
+    return Baseline(
+        is_null=beside.is_null,
+        alone=beside.alone.verdict,
+        alone_bytes_per_s=estimate(beside.alone, 1.0, how),
+        verdict=null.verdict,
+        bytes_per_s=estimate(null, 1.0, how),
+        over_s=null.over_s,
+        longer_s=leak_outlook.longer_s(null) if unsure else None,
     )
 
 
@@ -129,15 +177,27 @@ def _verdict(
         )
         return LeakVerdict.INCONCLUSIVE, reason
     if found.verdict is LeakVerdict.INCONCLUSIVE:
-        longer = format_duration(_longer_s(leading, samples))
-        why = doubtful(leading)
-        return found.verdict, f"{why}: run the steady stage {longer} longer"
+        return found.verdict, _unsettled(leading, samples)
     if found.pattern is Pattern.NO_LEAK and leading.high is not None:
         most, over = format_size(max(0.0, leading.high) * 3600), format_duration(leading.over_s)
-        return found.verdict, f"no more than {most}/h, seen for {over}"
-    if found.pattern is Pattern.LEAK and found.leading is Metric.ANONYMOUS:
+        return found.verdict, f"no more than {most}/h{above(found)}, seen for {over}"
+    if found.pattern is Pattern.LEAK and found.leading is Metric.ANONYMOUS and not found.besides:
         return found.verdict, "it grows to the end and does not slow down"
-    return found.verdict, found.reason
+    return found.verdict, f"{found.reason}{above(found)}"
+
+
+def _unsettled(leading: Growth, samples: Sequence[Sample]) -> str:
+    """Return why a stage could not tell, and what would."""
+    if leading.doubt in OF_BASELINE:
+        return str(leading.doubt)
+    longer = format_duration(_longer_s(leading, samples))
+    return f"{doubtful(leading)}: run the steady stage {longer} longer"
+
+
+def above(found: Together) -> str:
+    """Return words for growth that is more than a baseline's."""
+    beside = found.besides.get(found.measured_by)
+    return " above the baseline" if beside is not None and beside.is_null else ""
 
 
 def doubtful(growth: Growth) -> str:

@@ -233,15 +233,16 @@ def _leak_per_operation(part: _Part) -> Observed:
 
 def _leak(part: _Part) -> Leak:
     """Return the growth of the part; of the steady stage where no stage is named."""
-    samples = part.samples
-    if part.stage is None:
+    samples, stage = part.samples, part.stage
+    if stage is None:
         stage = steady.steady_stage(part.recording.stages)
         if stage is None:
             return part.findings.leak
         samples = [sample for sample in part.recording.samples if sample.stage == stage]
         samples = _last(samples, part.threshold.window_s)
     harmless = _harmless_bytes_per_s(part.threshold, samples)
-    return steady.growth(samples, clock=part.clock, harmless_bytes_per_s=harmless)
+    beside = steady.stage_beside(part.recording, stage, samples)
+    return steady.growth(samples, clock=part.clock, harmless_bytes_per_s=harmless, beside=beside)
 
 
 def _harmless_bytes_per_s(threshold: Threshold, samples: Sequence[Sample]) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis import thresholds, watch_growth, watch_thresholds, watch_tree
+from memopt_cli.analysis import pairing, thresholds, watch_growth, watch_thresholds, watch_tree
 from memopt_cli.analysis.durations import distribution
 from memopt_cli.analysis.findings import exit_code
 from memopt_cli.analysis.leak import FEWEST_SAMPLES
@@ -32,6 +32,7 @@ def judge(recording: WatchRecording, limits: WatchLimits) -> WatchFindings:
     A leak that was seen is one however the watch ended. A person who ends a watch has
     seen what there was; one that was killed, or whose target failed, cannot pass.
     """
+    recording = pairing.watch_with_baseline(recording)
     limit_bytes = _limit_bytes(recording)
     now_bytes = float(sum(_last_rss_bytes(one, recording) for one in recording.processes))
     processes = tuple(
@@ -61,6 +62,7 @@ def judge(recording: WatchRecording, limits: WatchLimits) -> WatchFindings:
         thresholds=results,
         verdict=verdict,
         exit_code=exit_code(recording.outcome, recording.signal, verdict),
+        baseline=recording.baseline_name,
     )
 
 
@@ -91,6 +93,8 @@ def _process(
             watch_growth.signals(readings),
             limits,
             readings=readings,
+            null=watch_growth.null_of(recorded),
+            beside=recorded.beside.readings if recorded.beside else (),
             now_bytes=now_bytes,
             limit_bytes=limit_bytes,
         ),

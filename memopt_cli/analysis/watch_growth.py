@@ -6,12 +6,13 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis import leak, leak_outlook
+from memopt_cli.analysis import leak, leak_outlook, paired
 from memopt_cli.analysis.leak import FEWEST_SAMPLES
-from memopt_cli.analysis.leak_signals import BYTES_EACH, Metric, Pattern, Signal, together
+from memopt_cli.analysis.leak_signals import BYTES_EACH, Metric, Null, Pattern, Signal, together
+from memopt_cli.analysis.leak_views import OF_BASELINE, Doubt
 from memopt_cli.analysis.origin import origin
 from memopt_cli.analysis.results import Estimate, How, Leak, LeakVerdict
-from memopt_cli.analysis.steady import doubtful, estimate
+from memopt_cli.analysis.steady import above, baseline, doubtful, estimate
 from memopt_cli.analysis.watch_results import GrowthFindings
 from memopt_cli.units import format_duration, format_size
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from memopt_cli.analysis.leak import Growth
     from memopt_cli.analysis.leak_signals import Together
     from memopt_cli.analysis.watch_limits import WatchLimits
-    from memopt_cli.analysis.watching import Reading
+    from memopt_cli.analysis.watching import ProcessRecording, Reading
 
 PAGE_BYTES = 4096.0
 SWAPPED_BYTES = 1024**2
@@ -76,6 +77,8 @@ def growth(
     limits: WatchLimits,
     *,
     readings: Sequence[Reading] = (),
+    null: Null | None = None,
+    beside: Sequence[Reading] = (),
     now_bytes: float = 0.0,
     limit_bytes: float | None = None,
 ) -> GrowthFindings:
@@ -86,16 +89,19 @@ def growth(
         metrics: As `signals` makes them; a verdict needs 24 readings.
         limits: What a user tolerates, and calls severe.
         readings: Of the process, for what it grows by per operation where these are counted.
+        null: What a clean watch showed, to judge what there is above it.
+        beside: The readings of the same process in that watch.
         now_bytes: What fills the limit already.
         limit_bytes: Memory that there is, for the time until a leak has filled it.
     """
     over_s = max((one.t_seconds[-1] - one.t_seconds[0] for one in metrics), default=0.0)
     per_hour = limits.leak_bytes_per_hour
-    found = together(metrics, tolerance=None if per_hour is None else per_hour * over_s / 3600)
+    tolerance = None if per_hour is None else per_hour * over_s / 3600
+    found = together(metrics, tolerance=tolerance, null=null)
     leading = _measure(found)
     judged = _unread()
     if leading is not None:
-        judged = _leak(found, leading, limits, readings)
+        judged = _leak(found, leading, limits, readings, beside)
         full_in_s = leak_outlook.time_to_limit_s(
             replace(found.growths[leading], verdict=found.verdict),
             now_bytes=now_bytes,
@@ -146,6 +152,7 @@ def _leak(
     metric: Metric,
     limits: WatchLimits,
     readings: Sequence[Reading],
+    beside: Sequence[Reading],
 ) -> Leak:
     leading = found.growths[metric]
     leaks = found.verdict is LeakVerdict.LEAK
@@ -155,10 +162,12 @@ def _leak(
     longer_s = max(waits, default=leak_outlook.longer_s(leading)) if unsure else None
     # By its own series the figure may be in doubt where another one shows the leak.
     told = replace(leading, verdict=found.verdict)
+    at_baseline = found.besides.get(metric)
+    null = beside if at_baseline is not None and at_baseline.is_null else ()
     return Leak(
         verdict=found.verdict,
         slope_bytes_per_s=estimate(leading, 1.0, How.FITTED),
-        slope_bytes_per_operation=per_operation(readings, metric),
+        slope_bytes_per_operation=per_operation(readings, metric, null),
         detectable_bytes_per_s=leading.detectable,
         samples=leading.samples,
         over_s=leading.over_s,
@@ -166,6 +175,7 @@ def _leak(
         settled_s=leading.settled_s,
         longer_s=longer_s,
         severity=leak_outlook.severity(told, limits.severities) if leaks else None,
+        baseline=baseline(at_baseline, How.FITTED),
     )
 
 
@@ -176,20 +186,54 @@ def _is_unsure(growth: Growth) -> bool:
 def _reason(found: Together, leading: Growth, longer_s: float | None) -> str:
     if longer_s is not None:
         doubted = found.growths.get(found.leading, leading) if found.leading else leading
+        if doubted.doubt in OF_BASELINE:
+            return str(doubted.doubt)
         return f"{doubtful(doubted)}: watch {format_duration(longer_s)} longer"
     if found.pattern is Pattern.NO_LEAK and leading.high is not None:
         most, over = format_size(max(0.0, leading.high) * 3600), format_duration(leading.over_s)
-        return f"no more than {most}/h, seen for {over}"
-    return found.reason
+        return f"no more than {most}/h{above(found)}, seen for {over}"
+    return f"{found.reason}{above(found)}"
 
 
-def per_operation(readings: Sequence[Reading], metric: Metric) -> Estimate | None:
+def null_of(process: ProcessRecording) -> Null | None:
+    """Return what the baseline showed of a process, on its clock; `None` without a baseline."""
+    if process.beside is None:
+        return None
+    later_s = process.began_s - process.beside.began_s
+    moved = [
+        replace(one, t_seconds=[at + later_s for at in one.t_seconds])
+        for one in signals(process.beside.readings)
+    ]
+    done = [_counted(each.readings) for each in (process, process.beside)]
+    return Null(moved, Doubt.BASELINE_LOAD if paired.other_load(*done) else None)
+
+
+def _counted(readings: Sequence[Reading]) -> list[tuple[float, float]]:
+    return [(one.at_s, one.operations) for one in readings if one.operations is not None]
+
+
+def per_operation(
+    readings: Sequence[Reading], metric: Metric, beside: Sequence[Reading] = ()
+) -> Estimate | None:
     """
     Return by how many bytes a metric grows per operation; `None` where none were counted.
 
     It is fitted to the operations, not a slope over time divided by a mean rate: where
-    the load comes in bursts, growth is straight only against what was done.
+    the load comes in bursts, growth is straight only against what was done. With readings
+    *beside* it, growth is what this one grows by more than those after as many operations.
     """
+    own = _by_operation(readings, metric)
+    null = _by_operation(beside, metric) if beside else None
+    if own is None or (beside and null is None):
+        return None
+    quantum = BYTES_EACH.get(metric, PAGE_BYTES)
+    return estimate(leak.judge(*own, baseline=null, quantum=quantum), 1.0, How.FITTED)
+
+
+def _by_operation(
+    readings: Sequence[Reading], metric: Metric
+) -> tuple[list[float], list[float]] | None:
+    """Return operations and bytes; `None` where the count goes back or is too short."""
     each = BYTES_EACH.get(metric, 1.0)
     read = _READ.get(metric, _READ[Metric.ANONYMOUS])
     done: list[float] = []
@@ -201,5 +245,4 @@ def per_operation(readings: Sequence[Reading], metric: Metric) -> Estimate | Non
             sizes.append(size * each)
     if len(done) < FEWEST_SAMPLES or any(later < before for before, later in pairwise(done)):
         return None
-    quantum = each if metric in BYTES_EACH else PAGE_BYTES
-    return estimate(leak.judge(done, sizes, quantum=quantum), 1.0, How.FITTED)
+    return done, sizes

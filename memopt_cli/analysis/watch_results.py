@@ -155,3 +155,5 @@ class WatchFindings:
     thresholds: tuple[ThresholdResult, ...]
     verdict: Verdict
     exit_code: ExitCode
+    baseline: str = ""
+    """The watch that growth was judged beside, as it was named; empty without one."""

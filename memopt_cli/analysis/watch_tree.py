@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from memopt_cli.analysis import watch_growth
 from memopt_cli.analysis.leak import FEWEST_SAMPLES
-from memopt_cli.analysis.leak_signals import Metric, Signal
+from memopt_cli.analysis.leak_signals import Metric, Null, Signal
 from memopt_cli.analysis.watch_results import TreeFindings
 
 if TYPE_CHECKING:
@@ -47,14 +47,11 @@ def tree(
     """
     if len(recording.processes) < 2:  # noqa: PLR2004 - one process is no tree
         return None
-    times = _grid(recording)
-    living = _living(recording.processes, times)
-    metrics = [
-        signal
-        for metric in watch_growth.METRICS
-        if (signal := _summed(recording, metric, times, living)) is not None
-    ]
-    found = watch_growth.growth(metrics, limits, now_bytes=now_bytes, limit_bytes=limit_bytes)
+    metrics, times, living = _sums(recording)
+    null = None if recording.baseline is None else Null(_sums(recording.baseline)[0])
+    found = watch_growth.growth(
+        metrics, limits, null=null, now_bytes=now_bytes, limit_bytes=limit_bytes
+    )
     counts = [int(count) for count in living.sum(axis=0)]
     return TreeFindings(
         growth=found,
@@ -63,6 +60,18 @@ def tree(
         processes_peak=max(counts, default=0),
         processes_last=counts[-1] if counts else 0,
     )
+
+
+def _sums(recording: WatchRecording) -> tuple[list[Signal], Floats, NDArray[np.bool_]]:
+    """Return each metric summed, with the times of the sums and who lived at each."""
+    times = _grid(recording)
+    living = _living(recording.processes, times)
+    metrics = [
+        signal
+        for metric in watch_growth.METRICS
+        if (signal := _summed(recording, metric, times, living)) is not None
+    ]
+    return metrics, times, living
 
 
 def _grid(recording: WatchRecording) -> Floats:

@@ -107,6 +107,9 @@ class ProcessRecording:
     not_traced: str = ""
     """Why allocations could not be traced; empty if they could, or nothing was suspected."""
 
+    beside: ProcessRecording | None = None
+    """The same process of the baseline."""
+
 
 @dataclass(frozen=True, slots=True)
 class WatchRecording:
@@ -136,3 +139,9 @@ class WatchRecording:
 
     processes_left_out: int = 0
     """Seen, and not recorded: there were too many."""
+
+    baseline: WatchRecording | None = None
+    """A clean watch that growth is judged beside."""
+
+    baseline_name: str = ""
+    """As the user named it."""

@@ -41,11 +41,15 @@ def simulate(
             help="Folder of the run (of each, below it), instead of reports/<utc>-<scenario>."
         ),
     ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(help="A clean run: a leak is what grows by more.", metavar="RUN"),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="Print no colours.")] = False,
 ) -> None:
     """Run scenarios and exit by their verdicts."""
-    from memopt_cli.cli import display, folders, forewarning
+    from memopt_cli.cli import baselines, display, folders, forewarning
     from memopt_cli.scenario import catalogue, loading
 
     factor = loading.parse_scale(scale)
@@ -53,6 +57,8 @@ def simulate(
         loading.load(catalogue.find(name), settings=settings or (), scale=factor)
         for name in scenarios
     ]
+    if baseline is not None:
+        baselines.check_run(baseline, [plan.scenario for plan in plans])
     named = folders.named([plan.scenario.name for plan in plans], out)
     colour = display.wants_colour(no_color=no_color)
     progress = None if quiet else display.console(sys.stderr, colour=colour)
@@ -61,13 +67,16 @@ def simulate(
     for plan, folder in zip(plans, named, strict=True):
         for warning in forewarning.warnings(plan):
             display.say(f"warning: {warning}")
-        codes.add(_run(plan, folder or folders.dated(plan.scenario.name), progress, results))
+        chosen = folder or folders.dated(plan.scenario.name)
+        codes.add(_run(plan, chosen, baseline, progress, results))
         if codes & set(_SIGNALS):
             break
     raise typer.Exit(next(code for code in _WORST_FIRST if code in codes))
 
 
-def _run(plan: Plan, folder: Path, progress: Console | None, results: Console) -> ExitCode:
+def _run(
+    plan: Plan, folder: Path, baseline: Path | None, progress: Console | None, results: Console
+) -> ExitCode:
     """Run one plan, keep it, render it, and return how it ended."""
     from memopt_cli.cli import display
     from memopt_cli.cli.report import render
@@ -76,7 +85,7 @@ def _run(plan: Plan, folder: Path, progress: Console | None, results: Console) -
     stop = StopRequest()
     with signals_to(stop):
         try:
-            _measure(plan, folder, progress, stop)
+            _measure(plan, folder, baseline, progress, stop)
             found = render(folder)
         except KeyboardInterrupt:
             # The second signal: nothing more is waited for, and what was kept is on disk.
@@ -87,7 +96,9 @@ def _run(plan: Plan, folder: Path, progress: Console | None, results: Console) -
     return found.exit_code if stop.signal is None else ExitCode(128 + stop.signal)
 
 
-def _measure(plan: Plan, folder: Path, progress: Console | None, stop: StopRequest) -> None:
+def _measure(
+    plan: Plan, folder: Path, baseline: Path | None, progress: Console | None, stop: StopRequest
+) -> None:
     """Run one plan and keep it in its folder."""
     from datetime import UTC, datetime
 
@@ -106,6 +117,8 @@ def _measure(plan: Plan, folder: Path, progress: Console | None, stop: StopReque
     # What is kept must be readable afterwards: better to find out before the run.
     loading.load_text(scenario, folder / layout.SCENARIO)
     with RunWriter(folder) as writer, display.live(progress) as shown:
+        if baseline is not None:
+            writer.keep_baseline(baseline)
         stream = engine(
             plan,
             scenario_yaml=scenario,

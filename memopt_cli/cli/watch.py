@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,6 +55,10 @@ def watch(  # noqa: PLR0913, PLR0917 - one for each option
         list[str] | None,
         typer.Option(metavar="CHECK", help="Like 'gc_pause: p(99)<100ms'. May be repeated."),
     ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(help="A clean watch: a leak is what grows by more.", metavar="WATCH"),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the watch, instead of reports/<utc>-watch-NAME.")
     ] = None,
@@ -66,7 +71,7 @@ def watch(  # noqa: PLR0913, PLR0917 - one for each option
 ) -> None:
     """Watch a process, or a command and its children, and exit by the verdict."""
     from memopt_cli.analysis.watch_limits import limits_of
-    from memopt_cli.cli import display, folders
+    from memopt_cli.cli import baselines, display, folders
     from memopt_cli.engine.watching import Watching
 
     limits = limits_of(leak=tolerate, severities=severity or (), thresholds=threshold or ())
@@ -79,6 +84,8 @@ def watch(  # noqa: PLR0913, PLR0917 - one for each option
     )
     if log and isinstance(watched.target, int):
         raise UsageError("--log keeps the output of a command", hint="Leave it out for a PID.")
+    if baseline is not None:
+        baselines.check_watch(baseline)
     name = f"watch-{_name(watched.target)}"
     folder = folders.named([name], out)[0] or folders.dated(name)
     colour = display.wants_colour(no_color=no_color)
@@ -86,7 +93,19 @@ def watch(  # noqa: PLR0913, PLR0917 - one for each option
     inherits = not isinstance(watched.target, int) and not log
     results = display.console(sys.stderr if inherits else sys.stdout, colour=colour)
     progress = None if quiet else display.console(sys.stderr, colour=colour)
-    raise typer.Exit(_run(watched, limits, folder, log=log, progress=progress, results=results))
+    keeping = Keeping(limits, folder, baseline, log=log)
+    raise typer.Exit(_run(watched, keeping, progress=progress, results=results))
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Where a watch is kept, and what with."""
+
+    limits: WatchLimits
+    folder: Path
+    baseline: Path | None
+    log: bool
+    """Whether the command's output is kept too."""
 
 
 def _target(words: Sequence[str]) -> int | tuple[str, ...]:
@@ -123,23 +142,17 @@ def _seconds(option: str, text: str, *, least_s: float) -> float:
 
 
 def _run(
-    watched: Watching,
-    limits: WatchLimits,
-    folder: Path,
-    *,
-    log: bool,
-    progress: Console | None,
-    results: Console,
+    watched: Watching, keeping: Keeping, *, progress: Console | None, results: Console
 ) -> ExitCode:
     """Watch, keep it, render it, and return how it ended."""
     from memopt_cli.cli import display, watch_tables
     from memopt_cli.cli.report import render_watch
     from memopt_cli.engine.stopping import StopRequest, signals_to
 
-    stop = StopRequest()
+    stop, folder = StopRequest(), keeping.folder
     with signals_to(stop):
         try:
-            _measure(watched, limits, folder, log=log, progress=progress, stop=stop)
+            _measure(watched, keeping, progress=progress, stop=stop)
             found = render_watch(folder)
         except KeyboardInterrupt:
             # The second signal: nothing more is waited for, and what was kept is on disk.
@@ -150,13 +163,7 @@ def _run(
 
 
 def _measure(
-    watched: Watching,
-    limits: WatchLimits,
-    folder: Path,
-    *,
-    log: bool,
-    progress: Console | None,
-    stop: StopRequest,
+    watched: Watching, keeping: Keeping, *, progress: Console | None, stop: StopRequest
 ) -> None:
     """Watch and keep it in its folder."""
     from datetime import UTC, datetime
@@ -168,7 +175,10 @@ def _measure(
     from memopt_cli.store import layout
     from memopt_cli.store.watch_writer import WatchWriter
 
-    with WatchWriter(folder, limits) as writer:
+    folder, log = keeping.folder, keeping.log
+    with WatchWriter(folder, keeping.limits) as writer:
+        if keeping.baseline is not None:
+            writer.keep_baseline(keeping.baseline)
         stream = engine(
             watched,
             started_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from memopt_cli.analysis.comparison import Change
     from memopt_cli.analysis.ranking import Ranking, Standing
     from memopt_cli.analysis.results import (
+        Baseline,
         Distribution,
         Estimate,
         Leak,
@@ -46,6 +47,7 @@ def document(run: RunFindings) -> dict[str, Any]:
         else None,
         "clock": run.clock,
         "environment": dict(run.environment),
+        "baseline": run.baseline or None,
         "variants": [_variant(variant) for variant in run.variants],
         "rankings": [_ranking(ranking) for ranking in rankings(run.variants)],
         "thresholds": [_threshold(result) for result in run.thresholds],
@@ -124,6 +126,22 @@ def _leak(leak: Leak) -> dict[str, Any]:
         "full_in_s": leak.full_in_s,
         "remark": leak.reason or None,
         "sites": [],
+        "baseline": baseline(leak.baseline),
+    }
+
+
+def baseline(found: Baseline | None) -> dict[str, Any] | None:
+    """Return what a clean run says beside a verdict on growth, as plain values."""
+    if found is None:
+        return None
+    return {
+        "is_null": found.is_null,
+        "verdict": found.verdict,
+        "slope_bytes_per_hour": _estimate(found.bytes_per_s, 3600.0),
+        "over_s": found.over_s,
+        "longer_s": found.longer_s,
+        "alone_verdict": found.alone,
+        "alone_slope_bytes_per_hour": _estimate(found.alone_bytes_per_s, 3600.0),
     }
 
 

@@ -16,7 +16,7 @@ from memopt_cli.analysis.comparison import (
 )
 from memopt_cli.analysis.ranking import rankings
 from memopt_cli.analysis.results import Verdict
-from memopt_cli.report import ranking, wording
+from memopt_cli.report import beside, ranking, wording
 from memopt_cli.report.method import environment, method
 from memopt_cli.report.tables import table
 from memopt_cli.units import Dimension, format_count, format_size
@@ -243,4 +243,5 @@ def _leaks(run: RunFindings) -> list[str]:
         "## Growth while the population is steady",
         _GROWTH.format(hours=hours),
         table(head, rows),
+        *beside.baselines(run.baseline, [(one.label, one.leak) for one in run.variants]),
     ]

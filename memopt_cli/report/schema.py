@@ -41,9 +41,33 @@ def _object(properties: dict[str, Any], *, nullable: bool = False) -> dict[str, 
 
 _DURATIONS = {"p50": _MAYBE_NUMBER, "p99": _MAYBE_NUMBER, "max": _MAYBE_NUMBER, "count": _COUNT}
 
+_LEAK_VERDICT = {"enum": ["leak", "no_leak", "inconclusive"]}
+
+BASELINE = {
+    "description": "A clean run that growth was judged beside; null without one.",
+    **_object(
+        {
+            "is_null": {
+                "type": "boolean",
+                "description": "Whether the slopes beside this are what the run grows by more.",
+            },
+            "verdict": {**_LEAK_VERDICT, "description": "Of the baseline by itself."},
+            "slope_bytes_per_hour": _ESTIMATE,
+            "over_s": _NUMBER,
+            "longer_s": {
+                **_MAYBE_NUMBER,
+                "description": "How much longer a baseline should go that is not shown clean.",
+            },
+            "alone_verdict": {**_LEAK_VERDICT, "description": "Of the run without a baseline."},
+            "alone_slope_bytes_per_hour": _ESTIMATE,
+        },
+        nullable=True,
+    ),
+}
+
 _LEAK = _object(
     {
-        "verdict": {"enum": ["leak", "no_leak", "inconclusive"]},
+        "verdict": _LEAK_VERDICT,
         "slope_bytes_per_hour": _ESTIMATE,
         "slope_bytes_per_operation": _ESTIMATE,
         "detectable_bytes_per_hour": _MAYBE_NUMBER,
@@ -54,6 +78,7 @@ _LEAK = _object(
         "full_in_s": _MAYBE_NUMBER,
         "remark": _MAYBE_TEXT,
         "sites": {"type": "array"},
+        "baseline": BASELINE,
     }
 )
 
@@ -211,6 +236,10 @@ def json_schema() -> dict[str, Any]:
                 "simulated_s": _MAYBE_NUMBER,
                 "clock": {"enum": ["virtual", "wall"]},
                 "environment": {"type": "object"},
+                "baseline": {
+                    **_MAYBE_TEXT,
+                    "description": "The run that growth was judged beside, as it was named.",
+                },
                 "variants": {"type": "array", "items": _VARIANT},
                 "rankings": {"type": "array", "items": _RANKING},
                 "thresholds": {"type": "array", "items": _THRESHOLD},

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from memopt_cli.report import watch_wording
+from memopt_cli.report.json import baseline
 
 if TYPE_CHECKING:
     from memopt_cli.analysis.attribution import Suspect
@@ -45,6 +46,7 @@ def document(found: WatchFindings) -> dict[str, Any]:
         "wall_s": found.wall_s,
         "interval_s": found.interval_s,
         "environment": dict(found.environment),
+        "baseline": found.baseline or None,
         "limits": {
             "leak_bytes_per_hour": found.limits.leak_bytes_per_hour,
             "severity_bytes_per_s": {str(k): v for k, v in found.limits.severities.items()},
@@ -126,6 +128,7 @@ def _growth(growth: GrowthFindings) -> dict[str, Any]:
             "resident_bytes_per_hour": _estimate(origin.resident_bytes_per_s, _HOUR_S),
             "block_bytes_at_least": origin.block_bytes_at_least,
         },
+        "baseline": baseline(leak.baseline),
         "metrics": {str(metric): _metric(one) for metric, one in growth.growths.items()},
     }
 

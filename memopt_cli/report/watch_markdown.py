@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.results import Verdict
-from memopt_cli.report import watch_wording, wording
+from memopt_cli.report import beside, watch_wording, wording
 from memopt_cli.report.method import place
 from memopt_cli.report.tables import code, table
 from memopt_cli.units import Dimension, format_count, format_duration, format_size
@@ -51,6 +51,7 @@ def markdown(found: WatchFindings, pictures: Sequence[Picture] = ()) -> str:
         _watched(found),
         *(f"![{' '.join(picture.title.split())}]({picture.name})" for picture in pictures),
         *_processes(found),
+        *_baselines(found),
         *_suspects(found),
         *_origins(found),
         *_pauses(found),
@@ -116,6 +117,14 @@ def _processes(found: WatchFindings) -> list[str]:
     ]
     names = [f"- {one.pid}: {code(one.command)}" for one in found.processes]
     return ["## Processes", table(head, rows), "\n".join(names)]
+
+
+def _baselines(found: WatchFindings) -> list[str]:
+    growths = [(str(one.pid), one.growth.leak) for one in found.processes]
+    if found.tree is not None:
+        growths.append(("all", found.tree.growth.leak))
+    told = beside.baselines(found.baseline, growths)
+    return ["## Beside the baseline", *told] if told else []
 
 
 def _growth_row(name: str, growth: GrowthFindings) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from memopt_cli.report.schema import BASELINE
+
 _NUMBER = {"type": "number"}
 _COUNT = {"type": "integer", "minimum": 0}
 _TEXT = {"type": "string"}
@@ -83,6 +85,7 @@ _GROWTH = _object(
                 "block_bytes_at_least": _MAYBE_NUMBER,
             }
         ),
+        "baseline": BASELINE,
         "metrics": {
             "description": "Each metric alone; a count stands for 64 bytes each.",
             "type": "object",
@@ -192,6 +195,10 @@ def json_schema() -> dict[str, Any]:
                 "wall_s": _NUMBER,
                 "interval_s": _NUMBER,
                 "environment": {"type": "object"},
+                "baseline": {
+                    **_MAYBE_TEXT,
+                    "description": "The watch that growth was judged beside, as it was named.",
+                },
                 "limits": _object(
                     {
                         "leak_bytes_per_hour": _MAYBE_NUMBER,

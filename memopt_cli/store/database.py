@@ -62,6 +62,19 @@ def close(base: sqlite3.Connection, directory: Path) -> None:
         base.close()
 
 
+def copied(source: Path, directory: Path) -> None:
+    """
+    Copy a database into a folder that is made for it, as it is at one moment.
+
+    Raises:
+        StoreError: It cannot be read, or the copy not be written.
+    """
+    with snapshot(source) as base, refusals(directory):
+        directory.mkdir()
+        with closing(sqlite3.connect(directory / source.name)) as copy:
+            base.backup(copy)
+
+
 @contextmanager
 def refusals(directory: Path) -> Iterator[None]:
     """Turn what the disk refuses into an error that says where and what to do."""

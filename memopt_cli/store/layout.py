@@ -15,6 +15,8 @@ from memopt_cli.analysis.recording import Sample
 SCENARIO = "scenario.yaml"
 SAMPLES = "samples.sqlite"
 TARGET_LOG = "target.log"
+BASELINE = "baseline"
+"""Folder within a run's, for a copy of what it is judged beside."""
 
 SCHEMA_VERSION = 2
 LATENCY = "latency"

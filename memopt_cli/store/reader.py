@@ -7,6 +7,7 @@ import sqlite3
 import zlib
 from collections import defaultdict
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from memopt_cli.analysis.recording import (
@@ -44,7 +45,11 @@ def read(directory: Path) -> Recording:
             hint="A run's folder is what `memopt simulate` names at its end.",
         )
     with database.snapshot(path) as base:
-        return _recording(base, directory)
+        found = _recording(base, directory)
+    baseline = directory / layout.BASELINE
+    if not baseline.is_dir():
+        return found
+    return replace(found, baseline=read(baseline))
 
 
 def newest(reports: Path) -> Path:
@@ -99,6 +104,7 @@ def _recording(base: sqlite3.Connection, directory: Path) -> Recording:
         environment=run["environment"],
         wall_s=run["wall_s"] or sum(v.samples[-1].wall_s for v in variants if v.samples),
         variants=variants,
+        baseline_name=run.get("baseline", ""),
     )
 
 

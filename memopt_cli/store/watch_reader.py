@@ -14,7 +14,7 @@ from memopt_cli.analysis.watch_limits import WatchLimits
 from memopt_cli.analysis.watching import ProcessRecording, Reading, WatchRecording
 from memopt_cli.errors import StoreError
 from memopt_cli.profiler.histogram import Histogram
-from memopt_cli.store import database, watch_layout
+from memopt_cli.store import database, layout, watch_layout
 
 if TYPE_CHECKING:
     import sqlite3
@@ -40,6 +40,7 @@ def read_watch(directory: Path) -> WatchRecording:
     Raises:
         StoreError: The folder holds no watch, or one of another schema version.
     """
+    baseline = directory / layout.BASELINE
     with database.snapshot(_file(directory)) as base:
         run = _run(base, directory)
         readings = _readings(base)
@@ -61,6 +62,8 @@ def read_watch(directory: Path) -> WatchRecording:
         wall_s=run["wall_s"] or max(ends_s, default=0.0),
         processes=processes,
         processes_left_out=run["processes_left_out"],
+        baseline=read_watch(baseline) if baseline.is_dir() else None,
+        baseline_name=run.get("baseline", ""),
     )
 
 

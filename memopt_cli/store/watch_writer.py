@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.watch_limits import WatchLimits
-from memopt_cli.store import database, watch_layout
+from memopt_cli.store import database, layout, watch_layout
 from memopt_cli.store.database import refusals
 
 if TYPE_CHECKING:
@@ -153,6 +153,11 @@ class WatchWriter:
             wall_s=wall_s,
             processes_left_out=processes_left_out,
         )
+
+    def keep_baseline(self, source: Path) -> None:
+        """Write a copy of what this is judged beside, and how it was named."""
+        database.copied(source / watch_layout.READINGS, self.directory / layout.BASELINE)
+        self._set(baseline=str(source))
 
     def close(self) -> None:
         """Fold the write-ahead log into the one file."""

@@ -140,6 +140,11 @@ class RunWriter:
         """Write how the run ended."""
         self._set(outcome=outcome, reason=reason, signal=signal, wall_s=wall_s)
 
+    def keep_baseline(self, source: Path) -> None:
+        """Write a copy of what this is judged beside, and how it was named."""
+        database.copied(source / layout.SAMPLES, self.directory / layout.BASELINE)
+        self._set(baseline=str(source))
+
     def close(self) -> None:
         """Fold the write-ahead log into the one file."""
         database.close(self._base, self.directory)

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -378,3 +379,43 @@ def test_planted_leaks(tmp_path: Path) -> None:
     (leaky,) = _run_json(tmp_path / "planted-leak")["variants"]
     slope = leaky["leak"]["slope_bytes_per_hour"]["value"]
     assert slope == pytest.approx(1000 * 64 * 3600, rel=0.05)
+
+
+def test_baseline(memopt: Memopt) -> None:
+    """A leak beside its clean twin exits 99 by the difference; the report keeps what it needs."""
+    leaky = memopt.write("leaky", LEAKY)
+    clean = memopt.write("clean", LEAKY.replace("name: only", "name: clean").replace("1KiB", "0B"))
+    codes = [
+        memopt("simulate", *arguments, "-q").returncode
+        for arguments in (
+            (clean, "--out", "clean"),
+            (leaky, "--baseline", "clean", "--out", "leaky"),
+            (leaky, "--baseline", "leaky", "--out", "hidden"),
+        )
+    ]
+    found = _run_json(memopt.folder / "leaky")
+    baseline = found["variants"][0]["leak"]["baseline"]
+    before = (memopt.folder / "leaky" / "report.md").read_bytes()
+    shutil.rmtree(memopt.folder / "clean")
+    again = memopt("report", "leaky")
+
+    assert codes == [0, 99, 4]
+    assert (found["baseline"], baseline["is_null"], baseline["verdict"]) == (
+        "clean",
+        True,
+        "no_leak",
+    )
+    assert (again.returncode, (memopt.folder / "leaky" / "report.md").read_bytes()) == (0, before)
+
+
+def test_baseline_refused(memopt: Memopt) -> None:
+    """A run of another load, or what is no run, is refused before anything is run."""
+    name = memopt.write("leaky", LEAKY)
+    memopt("simulate", name, "--scale", "20%", "-q", "--out", "short")
+    other = memopt("simulate", name, "--baseline", "short", "--out", "run")
+    none = memopt("simulate", name, "--baseline", "nowhere", "--out", "run")
+
+    assert (other.returncode, none.returncode) == (2, 2)
+    assert other.stderr.startswith("error: --baseline short differs in load.stages.")
+    assert none.stderr.startswith("error: nowhere holds no run")
+    assert not (memopt.folder / "run").exists()

@@ -268,3 +268,17 @@ def test_the_live_table_shows_the_largest_first() -> None:
     assert text.index("worker 13") < text.index("worker 12") < text.index("worker 3")
     assert "worker 0" not in text
     assert "and 2 more" in text
+
+
+def test_a_baseline_is_a_watch(tmp_path: Path) -> None:
+    """A leak beside a clean watch exits 99 and says above what; what is no watch is refused."""
+    watch(tmp_path, IDLES.replace("REST", "time.sleep(60)"), "--duration", "3s", "-q")
+    (tmp_path / "seen").rename(tmp_path / "clean")
+    done = watch(tmp_path, LEAKS, "--duration", "3s", "-q", "--baseline", "clean")
+    none = watch(tmp_path, LEAKS, "--baseline", "nowhere")
+
+    growth = found(tmp_path)["processes"][0]["growth"]
+    assert (99, 2) == (done.returncode, none.returncode)
+    assert none.stderr.startswith("error: nowhere holds no watch")
+    assert ("clean", True) == (found(tmp_path)["baseline"], growth["baseline"]["is_null"])
+    assert "above the baseline" in growth["remark"]

@@ -24,6 +24,7 @@ from tests.making import (
     run,
     sample,
     scenario,
+    steady,
     unmeasured,
     variant,
 )
@@ -71,6 +72,14 @@ RUNS = {
     "judged": judge(
         recording(variant([sample(0.0), plateau(100, 1000)], pool={"reuse_ratio": None})),
         scenario({"memory_per_connection": ["value<2MB"], "gc_pause": ["p(99)<1ms"]}),
+    ),
+    "beside a baseline": judge(
+        recording(
+            variant(steady([10e6 + 5000 * n for n in range(60)])),
+            baseline=recording(variant(steady([10e6] * 60))),
+            baseline_name="reports/clean",
+        ),
+        scenario(),
     ),
     "judged, nothing recorded": judge(
         recording(variant([], stages=(), recorder_installed=False)),

@@ -51,6 +51,10 @@ WATCHES = {
         processes_left_out=2,
     ),
     "killed": watching(watchings.flat(), outcome=Outcome.RUNNING),
+    "beside a clean one": watching(
+        watchings.leaking(), baseline=watching(watchings.flat()), baseline_name="reports/clean"
+    ),
+    "beside a leak": watching(watchings.leaking(), baseline=watching(watchings.leaking())),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -192,3 +193,19 @@ def test_a_folder_is_written_once(tmp_path: Path) -> None:
 
     with pytest.raises(StoreError, match="holds a run already"):
         WatchWriter(tmp_path)
+
+
+def test_a_baseline_is_kept_as_a_copy(tmp_path: Path) -> None:
+    """It is read with the watch, also when what it was copied from is gone."""
+    keep(FULL, tmp_path / "clean").close()
+    with keep(watching(process([reading(1.0)])), tmp_path / "seen") as writer:
+        writer.keep_baseline(tmp_path / "clean")
+    before = read_watch(tmp_path / "clean")
+    shutil.rmtree(tmp_path / "clean")
+
+    kept = read_watch(tmp_path / "seen")
+
+    assert kept.baseline is not None
+    assert plain(before) == plain(kept.baseline)
+    assert str(tmp_path / "clean") == kept.baseline_name
+    assert before.baseline is None
