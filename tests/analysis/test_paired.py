@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from memopt_cli.analysis import paired
+from memopt_cli.analysis import leak, paired
 from memopt_cli.analysis.findings import judge as judge_run
 from memopt_cli.analysis.leak_views import Doubt
 from memopt_cli.analysis.results import LeakVerdict, Verdict
@@ -98,11 +98,15 @@ def test_a_baseline_that_is_too_short_or_too_noisy_is_no_null() -> None:
     half = paired.judge(run, series(cache, seed=2, count=300))
     few = paired.judge(run, series(cache, seed=2, count=20))
     none: Beside = paired.judge(run, ([], []))
-    noisy = paired.judge(run, series(cache, seed=2, noise=30 * MIB))
+    noisy = [
+        paired.judge(one, series(flat_level, seed=2, noise=30 * MIB))
+        for one in (run, series(lambda s: 20 * MIB * (1 - math.exp(-s / 250)), seed=1))
+    ]
 
     short = (UNSURE, Doubt.BASELINE_SHORT, False)
     assert [short, short, short] == [verdict(each) for each in (half, few, none)]
-    assert (UNSURE, Doubt.BASELINE_UNSURE, False) == verdict(noisy)
+    unsure = (UNSURE, Doubt.BASELINE_UNSURE, False)
+    assert [unsure, unsure] == [verdict(each) for each in noisy]
 
 
 def test_harmless_growth_that_both_have_clears_nobody() -> None:
@@ -116,12 +120,31 @@ def test_harmless_growth_that_both_have_clears_nobody() -> None:
     assert UNSURE is found.growth.verdict
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "may"), [(-50, 50, False), (-50, 150, True), (20, 50, True), (None, None, True)]
+)
+def test_a_null_contains_no_growth_and_not_the_growth_of_the_run(
+    low: float | None, high: float | None, may: bool
+) -> None:
+    """Beside a leak of 100 bytes per second, a cleared baseline may share it or not."""
+    alone = leak.judge(*series(leak_of(5 * KIB), seed=1))
+    null = leak.judge(*series(flat_level, seed=2))
+
+    assert may == paired._may_share(replace(null, low=low, high=high), replace(alone, slope=100.0))
+
+
 def test_a_baseline_that_shrinks_makes_no_leak() -> None:
     """A run that is flat does not leak because another one gives memory back."""
+
+    def days(second: int) -> float:
+        return 5 * MIB * math.sin(2 * math.pi * second / 350)
+
     shrinking = series(lambda s: -10 * KIB * s, seed=2)
 
     level = paired.judge(series(flat_level, seed=1), shrinking)
-    falling = paired.judge(series(lambda s: -5 * KIB * s, seed=1), shrinking)
+    falling = paired.judge(
+        series(leak_of(-2 * KIB, days), seed=1), series(leak_of(-12 * KIB, days), seed=2)
+    )
 
     assert (UNSURE, Doubt.BASELINE_SHRINKS, False) == verdict(level)
     assert (UNSURE, Doubt.BASELINE_SHRINKS, False) == verdict(falling)
@@ -144,14 +167,20 @@ def test_another_load_is_not_compared() -> None:
     assert (UNSURE, Doubt.BASELINE_LOAD, False) == verdict(found)
 
 
-def test_series_that_begin_at_other_times_are_moved_to_neither() -> None:
-    """What was read from the 60th second on is compared with the 60th, not with the first."""
-    at, sizes = series(lambda s: 20 * MIB * (1 - math.exp(-s / 120)), seed=1)
-    whole = series(lambda s: 20 * MIB * (1 - math.exp(-s / 120)), seed=2, count=2400)
+@pytest.mark.parametrize(("own", "others"), [(60, 0), (0, 60)])
+def test_series_that_begin_at_other_times_are_moved_to_neither(own: int, others: int) -> None:
+    """What was read at the 60th second is compared with the 60th, not with the first."""
 
-    found = paired.judge((at[60:], sizes[60:]), whole)
+    def days(second: int) -> float:
+        return 40 * MIB * math.sin(2 * math.pi * second / 250)
 
-    assert (CLEAN, True) == (found.growth.verdict, found.is_null)
+    at, sizes = series(leak_of(20 * KIB, days), seed=1, count=700)
+    whole = series(days, seed=2, count=2400)
+
+    found = paired.judge((at[own:], sizes[own:]), (whole[0][others:], whole[1][others:]))
+
+    assert (LEAK, None, True) == verdict(found)
+    assert found.growth.slope == pytest.approx(20 * KIB, rel=0.01)
 
 
 def test_pairs_of_many_kinds() -> None:
