@@ -201,6 +201,34 @@ def workers(count: int, *leaks: int) -> list[ProcessRecording]:
     ]
 
 
+def replaced(
+    per_hour_bytes: float, *, lives: int = 15, life_s: float = 230.0
+) -> list[ProcessRecording]:
+    """Return a parent, and a worker that it replaces after 23 readings."""
+    found = [flat(pid=100, command="python serve.py")]
+    for number in range(lives):
+        begins_s = number * life_s
+        read = readings(
+            over_s=life_s,
+            begins_s=begins_s,
+            anonymous=lambda s, n=number: n % 3 * 6 * MIB + per_hour(per_hour_bytes)(s),  # type: ignore[misc]
+            malloc=None,
+            seed=number,
+        )
+        ended_s = None if number == lives - 1 else begins_s + life_s + 5
+        found.append(
+            process(
+                read,
+                pid=200 + number,
+                parent_pid=100,
+                command="worker",
+                began_s=begins_s,
+                ended_s=ended_s,
+            )
+        )
+    return found
+
+
 def spawning(*, every_s: float = 180.0, over_s: float = HOUR_S) -> list[ProcessRecording]:
     """Return a parent that starts a process every three minutes and ends none."""
     found = [flat(pid=100, command="python serve.py")]

@@ -154,7 +154,9 @@ def _leak(recording: VariantRecording, clock: str, limit_bytes: float | None) ->
         return Leak(LeakVerdict.INCONCLUSIVE, None, None, None, 0, 0.0, reason)
     samples = [sample for sample in recording.samples if sample.stage == stage]
     beside = steady.stage_beside(recording, stage, samples)
-    return steady.growth(samples, clock=clock, limit_bytes=limit_bytes, beside=beside)
+    return steady.growth(
+        samples, clock=clock, limit_bytes=limit_bytes, beside=beside, breaks=recording.breaks
+    )
 
 
 def _lateness(recording: VariantRecording) -> float:

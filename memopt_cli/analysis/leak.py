@@ -12,11 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from memopt_cli.analysis import leak_blocks, leak_views
+from memopt_cli.analysis import leak_blocks, leak_parts, leak_views
 from memopt_cli.analysis.leak_views import FITS_MAY_DISSENT, Doubt
 from memopt_cli.analysis.results import LeakVerdict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from memopt_cli.analysis.leak_blocks import Blocks, Floats, Numbers
 
 FEWEST_SAMPLES = 24
@@ -102,6 +104,7 @@ def judge(
     baseline: tuple[Numbers, Numbers] | None = None,
     quantum: float | None = None,
     tolerance: float | None = None,
+    breaks: Sequence[float] = (),
 ) -> Growth:
     """
     Return how a series grows.
@@ -115,19 +118,30 @@ def judge(
         quantum: Resolution of the series; found from its values if it is not given.
         tolerance: Growth over the run that is harmless, if a user has set a limit that
             is smaller than the default.
+        breaks: Times at which a new part begins, whose level has nothing to do with that
+            before: a restart, or samples after a gap.
     """
+    began = min(t_seconds, default=0.0) if len(breaks) else 0.0
     times, values = leak_blocks.ordered(t_seconds, sizes)
     null = None
     if baseline is not None:
         times, values, null = _beside(times, values, *leak_blocks.ordered(*baseline))
+    part = leak_parts.numbered(times, [one - began for one in breaks])
+    times = leak_parts.closed(times, part)
     over = float(times[-1]) if len(times) else 0.0
     if len(times) < FEWEST_SAMPLES or over <= 0:
-        few = LeakVerdict.INCONCLUSIVE
-        return Growth(few, None, None, None, None, 0, 0, Doubt.FEW, 0, None, over, len(times))
+        return _too_few(over, len(times))
     step = leak_blocks.quantum_of(values) if quantum is None else quantum
-    blocks = leak_blocks.cut(times, values, null)
+    blocks = leak_blocks.cut(times, values, part, null)
+    if len(blocks.at) < leak_blocks.FEWEST_BLOCKS:
+        return _too_few(over, len(times))
     harmless = _harmless(values) if tolerance is None else min(tolerance, _harmless(values))
     return _judged(blocks, step, harmless, over, len(times))
+
+
+def _too_few(over: float, samples: int) -> Growth:
+    few = LeakVerdict.INCONCLUSIVE
+    return Growth(few, None, None, None, None, 0, 0, Doubt.FEW, 0, None, over, samples)
 
 
 def _beside(

@@ -13,11 +13,15 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from memopt_cli.analysis import leak_parts
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from memopt_cli.analysis.leak_parts import Parts
 
     Floats = NDArray[np.float64]
     Numbers = Sequence[float] | Floats
@@ -32,6 +36,9 @@ leak lifts all three.
 
 FEWEST_BLOCKS, MOST_BLOCKS = 8, 36
 """Eight are the fewest that show a spread; more than 36 of them are no longer independent."""
+
+FEWEST_PART_BLOCKS = 3
+"""A part of fewer shows a level, and no slope that its noise would leave."""
 
 SAMPLES_PER_BLOCK = 4
 """The fewest whose lower quantiles differ from one another."""
@@ -69,6 +76,9 @@ class Blocks:
     cycle: float | None
     """Period of a cycle that is longer than a block, in the unit of `at`."""
 
+    part: Parts
+    """The number of the part that each block is in; each part has a level of its own."""
+
 
 def ordered(t_seconds: Numbers, sizes: Numbers) -> tuple[Floats, Floats]:
     """Return finite samples in order of time, from time 0."""
@@ -89,16 +99,42 @@ def quantum_of(sizes: Floats) -> int:
     return 1 if np.any(sizes % 4096) else 4096
 
 
-def cut(times: Floats, sizes: Floats, null: Floats | None = None) -> Blocks:
+def cut(times: Floats, sizes: Floats, part: Parts, null: Floats | None = None) -> Blocks:
     """
     Return the blocks of a series, less those of a clean run at the same times.
 
     Quantiles are taken of each series before they are subtracted: the difference of
-    two sawtooths out of step has no trough.
+    two sawtooths out of step has no trough. No block reaches over a gap.
     """
     import numpy as np
 
-    size = _block_size(sizes)
+    if not part[-1]:
+        at, levels = _cut(times, sizes, null, _block_size(sizes))
+        return Blocks(at, levels, _long_cycle(at, levels[:, -1]), np.zeros(len(at), dtype=int))
+    counts = np.bincount(part)
+    size = _block_size(leak_parts.joined(times, sizes[:, None], part)[:, 0])
+    # A part must be cut into several, as long as enough samples stand behind each.
+    usual = int(np.median(counts)) // FEWEST_PART_BLOCKS
+    size = max(SAMPLES_PER_BLOCK, min(size, usual))
+    long = np.nonzero(counts >= FEWEST_PART_BLOCKS * size)[0]
+    kept = sorted(long[np.argsort(-counts[long], kind="stable")][: leak_parts.MOST_PARTS])
+    pieces = [
+        _cut(times[at], sizes[at], None if null is None else null[at], size)
+        for at in (part == number for number in kept)
+    ]
+    none = np.zeros((0, len(QUANTILES)))
+    return Blocks(
+        np.concatenate([np.zeros(0), *(at for at, _ in pieces)]),
+        np.concatenate([none, *(levels for _, levels in pieces)]),
+        None,
+        np.repeat(np.arange(len(pieces)), [len(at) for at, _ in pieces]),
+    )
+
+
+def _cut(times: Floats, sizes: Floats, null: Floats | None, size: int) -> tuple[Floats, Floats]:
+    """Return the middles and the levels of the blocks of one part."""
+    import numpy as np
+
     count = len(sizes) // size
     # Blocks of unequal size would have troughs at unequal distances from their middles. What
     # does not fill a block is left out at the start, where it matters least.
@@ -109,9 +145,7 @@ def cut(times: Floats, sizes: Floats, null: Floats | None = None) -> Blocks:
 
     at = times[first:].reshape(count, size).mean(axis=1)
     levels = troughs(sizes)
-    if null is not None:
-        levels = levels - troughs(null)
-    return Blocks(at, levels, _long_cycle(at, levels[:, -1]))
+    return at, levels if null is None else levels - troughs(null)
 
 
 def settled(blocks: Blocks, quantum: float) -> int:
@@ -127,7 +161,8 @@ def settled(blocks: Blocks, quantum: float) -> int:
     if blocks.cycle is not None:
         return 0
     x = blocks.at - blocks.at[-1]
-    y = blocks.levels[:, -1] - np.median(blocks.levels[:, -1])
+    level = leak_parts.joined(blocks.at, blocks.levels, blocks.part)[:, -1]
+    y = level - np.median(level)
     count = np.arange(len(x), 0, -1.0)
     sums = [np.cumsum(one[::-1])[::-1] for one in (x, y, x * x, x * y, y * y)]
     sum_x, sum_y, sum_xx, sum_xy, sum_yy = sums
@@ -226,11 +261,11 @@ def waves(at: Floats, period: float) -> tuple[Floats, Floats]:
 
 
 def without_cycle(blocks: Blocks) -> Floats:
-    """Return the levels less the cycle that was found."""
+    """Return the levels less the cycle that was found, with all parts on one line."""
     import numpy as np
 
     if blocks.cycle is None:
-        return blocks.levels
+        return leak_parts.joined(blocks.at, blocks.levels, blocks.part)
     wave = np.column_stack(waves(blocks.at, blocks.cycle))
     line = np.column_stack([np.ones(len(blocks.at)), blocks.at - blocks.at.mean(), wave])
     found = np.linalg.lstsq(line, blocks.levels, rcond=None)[0]

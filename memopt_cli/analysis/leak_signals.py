@@ -94,6 +94,9 @@ class Signal:
     values: Sequence[float]
     """Bytes, or a count."""
 
+    breaks: Sequence[float] = ()
+    """Times at which a part with a level of its own begins."""
+
 
 @dataclass(frozen=True, slots=True)
 class Null:
@@ -105,12 +108,9 @@ class Null:
     unfit: Doubt | None = None
     """Why it cannot be compared with, if that is known."""
 
-    def series(self, metric: Metric) -> tuple[Sequence[float], Sequence[float]]:
-        """Return the times and values of a metric; none if it was not read."""
-        for one in self.signals:
-            if one.metric is metric:
-                return one.t_seconds, one.values
-        return (), ()
+    def signal(self, metric: Metric) -> Signal:
+        """Return what was read of a metric, which may be nothing."""
+        return next((one for one in self.signals if one.metric is metric), Signal(metric, (), ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,24 +174,30 @@ def together(
 
 
 def _judged(signal: Signal, tolerance: float | None) -> Growth:
-    sizes = _sizes(signal.metric, signal.values)
-    return leak.judge(signal.t_seconds, sizes, quantum=_quantum(signal.metric), tolerance=tolerance)
-
-
-def _beside(signal: Signal, null: Null, tolerance: float | None) -> Beside:
-    at, values = null.series(signal.metric)
-    return paired.judge(
-        (signal.t_seconds, _sizes(signal.metric, signal.values)),
-        (at, _sizes(signal.metric, values)),
+    return leak.judge(
+        signal.t_seconds,
+        _sizes(signal),
         quantum=_quantum(signal.metric),
         tolerance=tolerance,
-        unfit=null.unfit,
+        breaks=signal.breaks,
     )
 
 
-def _sizes(metric: Metric, values: Sequence[float]) -> list[float]:
-    each = BYTES_EACH.get(metric, 1.0)
-    return [value * each for value in values]
+def _beside(signal: Signal, null: Null, tolerance: float | None) -> Beside:
+    other = null.signal(signal.metric)
+    return paired.judge(
+        (signal.t_seconds, _sizes(signal)),
+        (other.t_seconds, _sizes(other)),
+        quantum=_quantum(signal.metric),
+        tolerance=tolerance,
+        unfit=null.unfit,
+        breaks=(signal.breaks, other.breaks),
+    )
+
+
+def _sizes(signal: Signal) -> list[float]:
+    each = BYTES_EACH.get(signal.metric, 1.0)
+    return [value * each for value in signal.values]
 
 
 def _quantum(metric: Metric) -> float:

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis import leak_blocks, level_shifts
+from memopt_cli.analysis import leak_blocks, leak_parts, level_shifts
 from memopt_cli.analysis.leak_blocks import FEWEST_TAIL_BLOCKS, Blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memopt_cli.analysis.leak_blocks import Floats
+    from memopt_cli.analysis.leak_parts import Parts
     from memopt_cli.analysis.level_shifts import Fit
 
 WARM_UPS = (0.0, 0.2, 0.4)
@@ -142,7 +143,8 @@ class View:
     def interval(self) -> tuple[float, float]:
         """The hull of the nine intervals, widened by the resolution."""
         at = self.blocks.at
-        reach = self.quantum / (2 * float(at[-1] - at[self.start]))
+        span = leak_parts.longest(at[self.start :], self.blocks.part[self.start :])
+        reach = self.quantum / (2 * span)
         low = min(fit.slope - fit.half_width for fit in self.fits)
         return low - reach, max(fit.slope + fit.half_width for fit in self.fits) + reach
 
@@ -159,7 +161,12 @@ def view(blocks: Blocks, start: int, quantum: float) -> View:
         for share in WARM_UPS
     ]
     fits = tuple(
-        level_shifts.fit(blocks.at[at:], blocks.levels[at:, column], cycle=blocks.cycle)
+        level_shifts.fit(
+            blocks.at[at:],
+            blocks.levels[at:, column],
+            cycle=blocks.cycle,
+            part=blocks.part[at:],
+        )
         for at in starts
         for column in range(blocks.levels.shape[1])
     )
@@ -175,7 +182,7 @@ def doubt(view: View, tolerance: float, over: float) -> Doubt | None:
     tests: tuple[tuple[Doubt, Callable[[], bool]], ...] = (
         (Doubt.SMALL, lambda: grown < _resolved(view.quantum)),
         (Doubt.UNSURE, lambda: not small and view.z(FITS_MAY_DISSENT) < SURE),
-        (Doubt.SLOWS, lambda: _slows(x, levels)),
+        (Doubt.SLOWS, lambda: _slows(x, levels, view.blocks.part[view.start :])),
         (Doubt.CREEP, lambda: small and view.z(SMALL_MAY_DISSENT) < _needed(view, grown)),
         (Doubt.ENDED, lambda: not _goes_on(x, lower)),
         (Doubt.NO_HIGH, lambda: not _is_new_high(view)),
@@ -201,8 +208,12 @@ def _needed(view: View, growth: float) -> float:
     return SURE_AFTER_WARM_UP if warm_up > WARM_UP_TIMES * growth else SURE_IF_SMALL
 
 
-def _slows(x: Floats, levels: Floats) -> bool:
-    bends = [level_shifts.bend(x, levels[:, column]) for column in (LOWER, MIDDLE)]
+def _slows(x: Floats, levels: Floats, part: Parts) -> bool:
+    bends = [
+        level_shifts.bend(x, levels[:, column], numbers)
+        for column in (LOWER, MIDDLE)
+        for numbers in ((None, part) if part[-1] > part[0] else (None,))
+    ]
     return any(one.z < SLOWING and one.kept < SLOWED_TO for one in bends)
 
 

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from memopt_cli.analysis import leak_parts
 from memopt_cli.analysis.leak_blocks import waves
 from memopt_cli.analysis.statistics import CONFIDENCE, student_quantile
 
 if TYPE_CHECKING:
     from memopt_cli.analysis.leak_blocks import Floats
+    from memopt_cli.analysis.leak_parts import Parts
 
 MOST_SHIFTS = 2
 """With more, a staircase of a leak would be explained away as shifts."""
@@ -71,17 +73,19 @@ class Bend:
     """Slope at the end over slope at the start; infinite where it did not start."""
 
 
-def fit(x: Floats, y: Floats, *, cycle: float | None = None) -> Fit:
+def fit(x: Floats, y: Floats, *, cycle: float | None = None, part: Parts | None = None) -> Fit:
     """
     Return the line through blocks, with a cycle and at most two level shifts beside it.
 
     The standard error is that of AR(1) residuals, whose correlation is corrected for
     its bias towards zero (F. H. C. Marriott and J. A. Pope, 1954); the degrees of
-    freedom are those of the number of independent blocks that it leaves.
+    freedom are those of the number of independent blocks that it leaves. Each part has a
+    level of its own.
     """
     import numpy as np
 
-    columns = [np.ones(len(x)), x - x.mean()]
+    levels = [] if part is None else leak_parts.columns(part)
+    columns = [np.ones(len(x)), x - x.mean(), *levels]
     if cycle is not None and len(x) >= 12:  # noqa: PLR2004 - else more columns than they bear
         columns += waves(x, cycle)
     design = _with_shifts(np.column_stack(columns), y)
@@ -92,27 +96,40 @@ def fit(x: Floats, y: Floats, *, cycle: float | None = None) -> Fit:
     variance = float(rest @ rest) / max(1, count - design.shape[1])
     share = float(np.linalg.pinv(design.T @ design)[1, 1])
     error = math.sqrt(variance * share * (1 + rho) / (1 - rho))
-    degrees = count * (1 - rho) / (1 + rho) - 1
+    degrees = (count - len(levels)) * (1 - rho) / (1 + rho) - 1
     return Fit(float(found[1]), 0.0 if _is_rounding(rest, y) else error, max(1.0, degrees))
 
 
-def bend(x: Floats, y: Floats) -> Bend:
-    """Return the quadratic term of blocks, with the standard error of AR(1) residuals."""
+def bend(x: Floats, y: Floats, part: Parts | None = None) -> Bend:
+    """
+    Return the quadratic term of blocks, with the standard error of AR(1) residuals.
+
+    Of a series in parts it is that of each part about its own begin: what restarts warms
+    up again each time, and never bends over the whole.
+    """
     import numpy as np
 
-    u = (x - x[0]) / (x[-1] - x[0])
-    design = np.column_stack([np.ones(len(u)), u, u * u])
+    parted = part is not None and part[-1] > part[0]
+    u = leak_parts.since_begin(x, part) if parted and part is not None else _share_of(x)
+    levels = leak_parts.columns(part) if parted and part is not None else []
+    design = np.column_stack([np.ones(len(u)), u, u * u, *levels])
     found = np.linalg.lstsq(design, y, rcond=None)[0]
     rest = y - design @ found
     rho = _correlation(rest)
-    variance = float(rest @ rest) / max(1, len(u) - 3)
-    share = float(np.linalg.inv(design.T @ design)[2, 2])
+    variance = float(rest @ rest) / max(1, len(u) - design.shape[1])
+    share = float(np.linalg.pinv(design.T @ design)[2, 2])
     error = math.sqrt(variance * share * (1 + rho) / (1 - rho))
     starts, bends = float(found[1]), float(found[2])
     kept = (starts + 2 * bends) / starts if starts > 0 else math.inf
     if error == 0 or _is_rounding(rest, y):
         return Bend(math.copysign(math.inf, bends) if abs(bends) > abs(starts) / 1e6 else 0.0, kept)
     return Bend(bends / error, kept)
+
+
+def _share_of(x: Floats) -> Floats:
+    import numpy as np
+
+    return np.asarray((x - x[0]) / (x[-1] - x[0]))
 
 
 def student(degrees: float) -> float:

@@ -60,6 +60,7 @@ def judge(
     quantum: float | None = None,
     tolerance: float | None = None,
     unfit: Doubt | None = None,
+    breaks: tuple[Sequence[float], Sequence[float]] = ((), ()),
 ) -> Beside:
     """
     Return how a series grows beside the baseline's.
@@ -70,17 +71,21 @@ def judge(
         quantum: Resolution of both; found from their values if it is not given.
         tolerance: Growth over the run that is harmless, if a user has set a limit.
         unfit: Why the baseline cannot be compared with at all, if that is known.
+        breaks: Times at which parts of the run, and of the baseline, begin. The difference
+            has a level of its own after each of both.
     """
-    alone = leak.judge(*series, quantum=quantum, tolerance=tolerance)
+    own, others = breaks
+    alone = leak.judge(*series, quantum=quantum, tolerance=tolerance, breaks=own)
     begins = max(min(series[0], default=0.0), min(baseline[0], default=0.0))
     its_span = float(max(baseline[0]) - min(baseline[0])) if len(baseline[0]) else 0.0
     scaled = tolerance * its_span / alone.over_s if tolerance and alone.over_s else tolerance
-    null = leak.judge(*baseline, quantum=quantum, tolerance=scaled)
+    null = leak.judge(*baseline, quantum=quantum, tolerance=scaled, breaks=others)
     above = leak.judge(
         *_since(series, begins),
         baseline=_since(baseline, begins),
         quantum=quantum,
         tolerance=tolerance,
+        breaks=(*own, *others),
     )
     verdict, doubt, is_null = _told(alone, null, above, unfit)
     found = replace(above if is_null else alone, verdict=verdict, doubt=doubt)

@@ -130,6 +130,9 @@ class VariantRecording:
     preallocated: int = 0
     """Units that the variant's pool made before the first arrived."""
 
+    breaks: tuple[float, ...] = ()
+    """Scenario times at which it went on after a gap: memory before tells nothing of after."""
+
     beside: VariantRecording | None = None
     """The same variant of the baseline."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis import leak_outlook, paired
+from memopt_cli.analysis import leak_outlook, leak_parts, paired
 from memopt_cli.analysis.leak import FEWEST_SAMPLES
 from memopt_cli.analysis.leak_signals import Metric, Null, Pattern, Signal, together
 from memopt_cli.analysis.leak_views import OF_BASELINE, Doubt
@@ -56,6 +56,7 @@ def growth(
     harmless_bytes_per_s: float | None = None,
     limit_bytes: float | None = None,
     beside: Sequence[Sample] | None = None,
+    breaks: Sequence[float] = (),
 ) -> Leak:
     """
     Return how memory grows over the samples of a steady stage.
@@ -66,6 +67,7 @@ def growth(
         harmless_bytes_per_s: A limit that the user has set on the slope.
         limit_bytes: The memory that there is, for the time until a leak has filled it.
         beside: Of the same stage of a clean run, from the same moment on.
+        breaks: Scenario times at which the subject went on after a gap, at another level.
     """
     if len(samples) < FEWEST_SAMPLES:
         found = f"{len(samples)} samples in the steady part, a slope needs {FEWEST_SAMPLES}"
@@ -75,7 +77,7 @@ def growth(
         return _unmeasured(samples, "all samples have the same time")
     tolerance = None if harmless_bytes_per_s is None else harmless_bytes_per_s * over_s
     null = None if beside is None else _null(samples, beside)
-    found_together = together(_signals(samples), tolerance=tolerance, null=null)
+    found_together = together(_signals(samples, breaks), tolerance=tolerance, null=null)
     leading = found_together.growths[found_together.measured_by]
     verdict, reason = _verdict(found_together, leading, samples)
     rate = (samples[-1].operations - samples[0].operations) / over_s
@@ -148,13 +150,14 @@ def _unmeasured(samples: Sequence[Sample], reason: str) -> Leak:
     return Leak(LeakVerdict.INCONCLUSIVE, None, None, None, len(samples), 0.0, reason)
 
 
-def _signals(samples: Sequence[Sample]) -> list[Signal]:
+def _signals(samples: Sequence[Sample], breaks: Sequence[float] = ()) -> list[Signal]:
     """Return the metrics that were read often enough to be judged."""
     signals = []
     for metric, reading in _READINGS.items():
         read = [(s.at_s, value) for s in samples if (value := reading(s)) is not None]
         if len(read) >= FEWEST_SAMPLES:
-            signals.append(Signal(metric, [at for at, _ in read], [value for _, value in read]))
+            at, values = [one for one, _ in read], [value for _, value in read]
+            signals.append(Signal(metric, at, values, (*leak_parts.holes(at), *breaks)))
     return signals
 
 

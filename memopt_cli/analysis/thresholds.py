@@ -242,7 +242,13 @@ def _leak(part: _Part) -> Leak:
         samples = _last(samples, part.threshold.window_s)
     harmless = _harmless_bytes_per_s(part.threshold, samples)
     beside = steady.stage_beside(part.recording, stage, samples)
-    return steady.growth(samples, clock=part.clock, harmless_bytes_per_s=harmless, beside=beside)
+    return steady.growth(
+        samples,
+        clock=part.clock,
+        harmless_bytes_per_s=harmless,
+        beside=beside,
+        breaks=part.recording.breaks,
+    )
 
 
 def _harmless_bytes_per_s(threshold: Threshold, samples: Sequence[Sample]) -> float | None:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis import pairing, thresholds, watch_growth, watch_thresholds, watch_tree
+from memopt_cli.analysis import (
+    pairing,
+    thresholds,
+    watch_growth,
+    watch_restarts,
+    watch_thresholds,
+    watch_tree,
+)
 from memopt_cli.analysis.durations import distribution
 from memopt_cli.analysis.findings import exit_code
 from memopt_cli.analysis.leak import FEWEST_SAMPLES
@@ -40,8 +47,10 @@ def judge(recording: WatchRecording, limits: WatchLimits) -> WatchFindings:
         for number, one in enumerate(recording.processes)
     )
     tree = watch_tree.tree(recording, limits, now_bytes=now_bytes, limit_bytes=limit_bytes)
+    restarted = watch_restarts.restarted(recording, limits)
     results = (
         *watch_thresholds.leaks(processes, tree, limits),
+        *watch_thresholds.restarts(restarted, limits),
         *watch_thresholds.judged(recording.processes, processes, tree, limits),
     )
     verdict = _verdict(recording.outcome, results)
@@ -62,6 +71,7 @@ def judge(recording: WatchRecording, limits: WatchLimits) -> WatchFindings:
         thresholds=results,
         verdict=verdict,
         exit_code=exit_code(recording.outcome, recording.signal, verdict),
+        restarted=restarted,
         baseline=recording.baseline_name,
     )
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis import leak, leak_outlook, paired
+from memopt_cli.analysis import leak, leak_outlook, leak_parts, paired
 from memopt_cli.analysis.leak import FEWEST_SAMPLES
 from memopt_cli.analysis.leak_signals import BYTES_EACH, Metric, Null, Pattern, Signal, together
 from memopt_cli.analysis.leak_views import OF_BASELINE, Doubt
@@ -46,7 +46,7 @@ def signals(readings: Sequence[Reading]) -> list[Signal]:
     for metric in _READ:
         at, values = series(readings, metric)
         if len(at) >= FEWEST_SAMPLES:
-            found.append(Signal(metric, at, values))
+            found.append(Signal(metric, at, values, leak_parts.holes(at)))
     return found
 
 
@@ -101,7 +101,9 @@ def growth(
     leading = _measure(found)
     judged = _unread()
     if leading is not None:
-        judged = _leak(found, leading, limits, readings, beside)
+        # The operations of parts are counted apart, and so is no line through all of them.
+        counted = () if any(one.breaks for one in metrics) else readings
+        judged = _leak(found, leading, limits, counted, beside)
         full_in_s = leak_outlook.time_to_limit_s(
             replace(found.growths[leading], verdict=found.verdict),
             now_bytes=now_bytes,
@@ -201,7 +203,11 @@ def null_of(process: ProcessRecording) -> Null | None:
         return None
     later_s = process.began_s - process.beside.began_s
     moved = [
-        replace(one, t_seconds=[at + later_s for at in one.t_seconds])
+        replace(
+            one,
+            t_seconds=[at + later_s for at in one.t_seconds],
+            breaks=[at + later_s for at in one.breaks],
+        )
         for one in signals(process.beside.readings)
     ]
     done = [_counted(each.readings) for each in (process, process.beside)]

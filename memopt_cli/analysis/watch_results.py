@@ -116,6 +116,23 @@ class ProcessFindings:
 
 
 @dataclass(frozen=True, slots=True)
+class RestartFindings:
+    """One program in several processes, one after the other."""
+
+    pids: tuple[int, ...]
+    """In their order."""
+
+    command: str
+    growth: GrowthFindings
+    """Within the lives; the level at which each begins is no growth."""
+
+    @property
+    def leaks(self) -> bool:
+        """Whether its growth is called a leak."""
+        return self.growth.leak.verdict is LeakVerdict.LEAK
+
+
+@dataclass(frozen=True, slots=True)
 class TreeFindings:
     """The sum over all processes; what no single one of them shows, a leak of processes."""
 
@@ -155,5 +172,6 @@ class WatchFindings:
     thresholds: tuple[ThresholdResult, ...]
     verdict: Verdict
     exit_code: ExitCode
+    restarted: tuple[RestartFindings, ...] = ()
     baseline: str = ""
     """The watch that growth was judged beside, as it was named; empty without one."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from memopt_cli.analysis.results import Leak
     from memopt_cli.analysis.watch_limits import WatchLimits
-    from memopt_cli.analysis.watch_results import ProcessFindings, TreeFindings
+    from memopt_cli.analysis.watch_results import ProcessFindings, RestartFindings, TreeFindings
     from memopt_cli.analysis.watching import ProcessRecording
     from memopt_cli.scenario.thresholds import Expression
 
@@ -65,6 +65,15 @@ def leaks(
     if tree is not None:
         results.append(_leak_check(tree.growth.leak, ALL, "", limits))
     return results
+
+
+def restarts(found: Sequence[RestartFindings], limits: WatchLimits) -> list[ThresholdResult]:
+    """Return the same check for what was restarted, where its lives together tell."""
+    return [
+        _leak_check(one.growth.leak, one.command, f"{one.pids[0]}-{one.pids[-1]}", limits)
+        for one in found
+        if one.growth.leak.verdict is not LeakVerdict.INCONCLUSIVE
+    ]
 
 
 def _leak_check(leak: Leak, name: str, pid: str, limits: WatchLimits) -> ThresholdResult:

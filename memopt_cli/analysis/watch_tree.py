@@ -6,7 +6,7 @@ import statistics
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis import watch_growth
+from memopt_cli.analysis import leak_parts, watch_growth
 from memopt_cli.analysis.leak import FEWEST_SAMPLES
 from memopt_cli.analysis.leak_signals import Metric, Null, Signal
 from memopt_cli.analysis.watch_results import TreeFindings
@@ -117,7 +117,8 @@ def _summed(
         total += np.where(lives & fresh, np.asarray(values)[np.maximum(latest, 0)], 0.0)
     if known.sum() < FEWEST_SAMPLES:
         return None
-    return Signal(metric, times[known].tolist(), total[known].tolist())
+    at = times[known].tolist()
+    return Signal(metric, at, total[known].tolist(), leak_parts.holes(at))
 
 
 def _pace(at: Sequence[float], interval_s: float) -> float:

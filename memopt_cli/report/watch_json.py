@@ -54,6 +54,10 @@ def document(found: WatchFindings) -> dict[str, Any]:
         },
         "processes": [_process(one) for one in found.processes],
         "processes_left_out": found.processes_left_out,
+        "restarted": [
+            {"pids": list(one.pids), "command": one.command, "growth": _growth(one.growth)}
+            for one in found.restarted
+        ],
         "all_processes": None if found.tree is None else _tree(found.tree),
         "thresholds": [_threshold(one) for one in found.thresholds],
     }
@@ -200,9 +204,14 @@ def _threshold(result: ThresholdResult) -> dict[str, Any]:
     return {
         "metric": result.metric,
         "expression": result.expression,
-        "pid": int(result.cell["process"]) if "process" in result.cell else None,
+        "pid": _pid(result.cell.get("process", "")),
         "command": result.variant,
         "observed": _estimate(result.observed),
         "verdict": result.verdict,
         "reason": result.reason or None,
     }
+
+
+def _pid(text: str) -> int | None:
+    """Return the last process of what was restarted; `None` of all processes together."""
+    return int(text.rpartition("-")[2]) if text else None

@@ -93,6 +93,9 @@ def _processes(found: WatchFindings) -> list[str]:
         [*_growth_row(str(one.pid), one.growth), *_figures(one, found.wall_s)]
         for one in found.processes
     ]
+    for one in found.restarted:
+        lives = f"{len(one.pids)} lives, one after the other"
+        rows.append([*_growth_row(watch_wording.pids(one), one.growth), *["-"] * 6, lives])
     if found.tree is not None:
         tree = found.tree
         count = f"{tree.processes_first} at first, {tree.processes_last} at the end"
@@ -116,6 +119,7 @@ def _processes(found: WatchFindings) -> list[str]:
         "Lived",
     ]
     names = [f"- {one.pid}: {code(one.command)}" for one in found.processes]
+    names += [f"- {watch_wording.pids(one)}: {code(one.command)}" for one in found.restarted]
     return ["## Processes", table(head, rows), "\n".join(names)]
 
 

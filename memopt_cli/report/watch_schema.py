@@ -211,6 +211,12 @@ def json_schema() -> dict[str, Any]:
                 ),
                 "processes": _array(_PROCESS),
                 "processes_left_out": _COUNT,
+                "restarted": {
+                    "description": "Programs in several processes, one after the other.",
+                    **_array(
+                        _object({"pids": _array(_COUNT), "command": _TEXT, "growth": _GROWTH})
+                    ),
+                },
                 "all_processes": _object(
                     {
                         "growth": _GROWTH,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from memopt_cli.analysis.watch_results import (
         GrowthFindings,
         ProcessFindings,
+        RestartFindings,
         TreeFindings,
         WatchFindings,
     )
@@ -41,6 +42,9 @@ def _verdict(found: WatchFindings) -> str:
     if leaking:
         more = f", and in {len(leaking) - 1} more" if leaking[1:] else ""
         return f"leak: {rate(leaking[0].growth)} in {process(leaking[0])}{_where(leaking[0])}{more}"
+    if leaks := [one for one in found.restarted if one.leaks]:
+        lives = f"{len(leaks[0].pids)} lives of {leaks[0].command[:LONGEST_COMMAND]}"
+        return f"leak: {rate(leaks[0].growth)} in {lives} ({pids(leaks[0])})"
     if found.tree is not None and found.tree.leaks:
         return f"leak: {rate(found.tree.growth)} over all processes, {_count(found.tree)}"
     if found.verdict is Verdict.CROSSED:
@@ -129,6 +133,11 @@ def share(value: float | None) -> str:
 def process(found: ProcessFindings) -> str:
     """Return a process by its id and its command."""
     return f"process {found.pid} {command(found)}"
+
+
+def pids(found: RestartFindings) -> str:
+    """Return the processes of what was restarted, from the first to the last."""
+    return f"{found.pids[0]} to {found.pids[-1]}"
 
 
 def command(found: ProcessFindings) -> str:

@@ -8,6 +8,8 @@ found on `filling`, which therefore shows that it works and not how often.
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -143,4 +145,52 @@ def filling(seed: int) -> list[Series]:
                 sizes = 3e7 + size * (shape(u, tau) + chance.normal(0, 0.005, count))
                 label = {"family": name, "label": "no_leak", "visible": True, "true_slope": 0.0}
                 found.append(Series(u * 600, np.round(sizes / 4096) * 4096, label))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A series of what was restarted."""
+
+    series: Series
+    breaks: tuple[float, ...]
+
+
+def broken(seed: int, *, each: int) -> list[Broken]:
+    """
+    Return for every background *each* clean series in parts, and as many with a leak.
+
+    After each of one to five restarts memory begins at another level, with the program's
+    warm-up again and without what it had leaked.
+    """
+    chance = np.random.default_rng(seed)
+    found = []
+    for name, made in BACKGROUNDS.items():
+        for _ in range(each):
+            span_s, count = float(chance.choice(SPANS_S)), int(chance.choice(LENGTHS[2:]))
+            ends = np.sort(chance.choice(np.arange(0.1, 0.95, 0.05), chance.integers(1, 6), False))
+            edges = np.round(np.array([0, *ends, 1]) * count).astype(int)
+            scale, level = 10 ** chance.uniform(4, 6.5), 10 ** chance.uniform(7, 8.7)
+            size = max(65536.0, scale * 10 ** chance.uniform(0.7, 1.7)) * len(edges)
+            pieces, grown, times = [], [], []
+            for number, (a, b) in enumerate(itertools.pairwise(edges)):
+                u = np.arange(b - a) / count
+                background = made(np.linspace(0, 1, b - a), chance)
+                pieces.append(level + scale * (background + chance.uniform(-20, 20)))
+                grown.append(size * u)
+                times.append((np.arange(a, b) / count + 0.1 * number) * span_s)
+            at = np.concatenate(times)
+            breaks = tuple(float(one[0]) for one in times[1:])
+            for leak in (False, True):
+                sizes = np.concatenate(pieces) + leak * np.concatenate(grown)
+                true = leak * size / span_s
+                label = {
+                    "family": name,
+                    "visible": True,
+                    "label": "leak" if leak else "no_leak",
+                    "true_slope": true,
+                    "snr": size / scale,
+                    "material": leak and size > max(0.02 * level, 262_144),
+                }
+                found.append(Broken(Series(at, np.round(sizes / 4096) * 4096, label), breaks))
     return found

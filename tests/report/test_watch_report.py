@@ -19,6 +19,7 @@ from memopt_cli.report.watch_markdown import markdown
 from memopt_cli.report.watch_schema import json_schema
 from memopt_cli.report.watch_wording import headline
 from tests import watchings
+from tests.making import MIB
 from tests.watchings import process, readings, watching
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ WATCHES = {
     "beside a clean one": watching(
         watchings.leaking(), baseline=watching(watchings.flat()), baseline_name="reports/clean"
     ),
+    "replaced": watching(*watchings.replaced(60 * MIB)),
     "beside a leak": watching(watchings.leaking(), baseline=watching(watchings.leaking())),
 }
 
@@ -99,6 +101,10 @@ WATCHES = {
                 f"failed: the target died; leak: 12.0 MiB/h (11.9 to 12.1) in {AT}, at app.py:35, "
                 "held by app.service.kept"
             ),
+        ),
+        (
+            "replaced",
+            "leak: 60.3 MiB/h (58.4 to 62.7) in 15 lives of worker (200 to 214)",
         ),
         (
             "killed",
