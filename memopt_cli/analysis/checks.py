@@ -93,6 +93,7 @@ def _leak(variant: VariantFindings) -> ThresholdResult:
     return replace(
         _implied(variant, "memory_leak_slope", "no leak", LEAKS[leak.verdict], reason),
         observed=leak.slope_bytes_per_s,
+        z=leak.z,
         dimension=Dimension.SIZE_RATE,
     )
 

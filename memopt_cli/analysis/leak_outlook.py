@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis import leak
 from memopt_cli.analysis.results import LeakVerdict, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from memopt_cli.analysis.leak import Growth
-    from memopt_cli.analysis.leak_blocks import Numbers
 
 SEVERITIES: Mapping[Severity, float] = {
     Severity.MEDIUM: 100e3,
@@ -28,17 +26,6 @@ than a shift, and less than it takes to be called and look.
 
 AT_LEAST_AGAIN = 1.25
 """A run that could not tell is lengthened by no less than this share of itself."""
-
-LOOK_FROM = 0.5
-"""Share of the planned run before which nothing is said: warm-ups look like leaks."""
-
-SURE_EARLY = 3.0
-LOOKS_IN_A_ROW = 2
-"""
-Each look is one more chance to be wrong: at 1.96 errors, ten looks are wrong in 1 run of 5.
-
-Two in a row beyond 3 keep the false alarms of a whole watch near those of one verdict.
-"""
 
 
 def severity(growth: Growth, limits: Mapping[Severity, float] = SEVERITIES) -> Severity | None:
@@ -71,26 +58,3 @@ def longer_s(growth: Growth) -> float:
     """
     excess = growth.half_width * growth.over_s / growth.tolerance if growth.tolerance else 1.0
     return growth.over_s * max(AT_LEAST_AGAIN, 2 * math.pow(excess, 0.4))
-
-
-class EarlyLooks:
-    """
-    Looks at a run that still goes on, and says when it need not go on.
-
-    >>> looks = EarlyLooks(planned_s=100.0)
-    >>> looks.is_leak([0, 1, 2], [5, 6, 7])
-    False
-    """
-
-    def __init__(self, *, planned_s: float) -> None:
-        self._from_s = LOOK_FROM * planned_s
-        self._in_a_row = 0
-
-    def is_leak(self, t_seconds: Numbers, sizes: Numbers) -> bool:
-        """Look at all samples so far; return whether this and the look before saw a leak."""
-        if not len(t_seconds) or max(t_seconds) - min(t_seconds) < self._from_s:
-            return False
-        found = leak.judge(t_seconds, sizes)
-        seen = found.verdict is LeakVerdict.LEAK and found.z > SURE_EARLY
-        self._in_a_row = self._in_a_row + 1 if seen else 0
-        return self._in_a_row >= LOOKS_IN_A_ROW

@@ -158,6 +158,9 @@ class Leak:
     baseline: Baseline | None = None
     """`None` without one."""
 
+    z: float | None = None
+    """The slope in standard errors, by the weakest fit that counts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
@@ -257,6 +260,9 @@ class ThresholdResult:
     verdict: Verdict
     reason: str
     """Why it is inconclusive, or empty."""
+
+    z: float | None = None
+    """Of growth: its slope in standard errors."""
 
 
 @dataclass(frozen=True, slots=True)

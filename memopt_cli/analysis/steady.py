@@ -97,6 +97,7 @@ def growth(
         longer_s=_longer_s(leading, samples) if unsure else None,
         severity=leak_outlook.severity(leading) if leaks else None,
         full_in_s=full_in_s if leaks else None,
+        z=leading.z,
         baseline=baseline(found_together.besides.get(found_together.measured_by), _how(clock)),
     )
 

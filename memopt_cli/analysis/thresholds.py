@@ -72,7 +72,7 @@ def judge(
             threshold.limit.value,
             rounded=threshold.aggregation == "p",
         )
-    if verdict is Verdict.CROSSED and threshold.metric in _OF_LEAKS:
+    if verdict is Verdict.CROSSED and threshold.metric in OF_LEAKS:
         verdict, reason = _unless_it_ends(part)
     return ThresholdResult(
         metric=threshold.metric,
@@ -85,6 +85,7 @@ def judge(
         dimension=threshold.limit.dimension,
         verdict=verdict,
         reason=reason,
+        z=_leak(part).z if verdict is Verdict.CROSSED and threshold.metric in OF_LEAKS else None,
     )
 
 
@@ -359,7 +360,8 @@ def _exactly(value: float | None) -> Estimate | None:
 
 _IDLE = "it takes two samples with work between them; sample more often"
 
-_OF_LEAKS = frozenset({"memory_leak_slope", "memory_leak_per_operation"})
+OF_LEAKS = frozenset({"memory_leak_slope", "memory_leak_per_operation"})
+"""Metrics that are crossed only by a leak."""
 
 _OBSERVERS: dict[str, Callable[[_Part], Observed]] = {
     "memory_per_connection": _per_unit,

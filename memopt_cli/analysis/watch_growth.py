@@ -178,6 +178,7 @@ def _leak(
         longer_s=longer_s,
         severity=leak_outlook.severity(told, limits.severities) if leaks else None,
         baseline=baseline(at_baseline, How.FITTED),
+        z=found.growths.get(found.leading, leading).z if found.leading else leading.z,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from memopt_cli.analysis import thresholds, watch_limits
@@ -94,6 +95,7 @@ def _leak_check(leak: Leak, name: str, pid: str, limits: WatchLimits) -> Thresho
         dimension=Dimension.SIZE_RATE,
         verdict=verdict,
         reason=leak.reason,
+        z=leak.z,
     )
 
 
@@ -126,7 +128,7 @@ def _growth_result(
         "memory_leak_slope", text, name, pid, leak.slope_bytes_per_s, expression, leak.reason
     )
     if found.verdict is not Verdict.CROSSED or leak.verdict is LeakVerdict.LEAK:
-        return found
+        return replace(found, z=leak.z)
     return _made("memory_leak_slope", text, name, pid, None, expression, leak.reason)
 
 

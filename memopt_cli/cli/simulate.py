@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - Typer reads annotations at run time
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,6 +46,9 @@ def simulate(
         Path | None,
         typer.Option(help="A clean run: a leak is what grows by more.", metavar="RUN"),
     ] = None,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="End a run as soon as a leak in it is settled.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="Print no colours.")] = False,
 ) -> None:
@@ -68,24 +72,33 @@ def simulate(
         for warning in forewarning.warnings(plan):
             display.say(f"warning: {warning}")
         chosen = folder or folders.dated(plan.scenario.name)
-        codes.add(_run(plan, chosen, baseline, progress, results))
+        asked = Asked(plan, chosen, baseline, fail_fast=fail_fast)
+        codes.add(_run(asked, progress, results))
         if codes & set(_SIGNALS):
             break
     raise typer.Exit(next(code for code in _WORST_FIRST if code in codes))
 
 
-def _run(
-    plan: Plan, folder: Path, baseline: Path | None, progress: Console | None, results: Console
-) -> ExitCode:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One run as it was asked for."""
+
+    plan: Plan
+    folder: Path
+    baseline: Path | None
+    fail_fast: bool
+
+
+def _run(asked: Asked, progress: Console | None, results: Console) -> ExitCode:
     """Run one plan, keep it, render it, and return how it ended."""
     from memopt_cli.cli import display
     from memopt_cli.cli.report import render
     from memopt_cli.engine.stopping import StopRequest, signals_to
 
-    stop = StopRequest()
+    stop, folder = StopRequest(), asked.folder
     with signals_to(stop):
         try:
-            _measure(plan, folder, baseline, progress, stop)
+            _measure(asked, progress, stop)
             found = render(folder)
         except KeyboardInterrupt:
             # The second signal: nothing more is waited for, and what was kept is on disk.
@@ -96,9 +109,7 @@ def _run(
     return found.exit_code if stop.signal is None else ExitCode(128 + stop.signal)
 
 
-def _measure(
-    plan: Plan, folder: Path, baseline: Path | None, progress: Console | None, stop: StopRequest
-) -> None:
+def _measure(asked: Asked, progress: Console | None, stop: StopRequest) -> None:
     """Run one plan and keep it in its folder."""
     from datetime import UTC, datetime
 
@@ -113,12 +124,13 @@ def _measure(
     from memopt_cli.store import layout, reader
     from memopt_cli.store.writer import RunWriter
 
-    clock, scenario = SystemClock(), dump(plan.scenario)
+    plan, folder, clock = asked.plan, asked.folder, SystemClock()
+    scenario = dump(plan.scenario)
     # What is kept must be readable afterwards: better to find out before the run.
     loading.load_text(scenario, folder / layout.SCENARIO)
     with RunWriter(folder) as writer, display.live(progress) as shown:
-        if baseline is not None:
-            writer.keep_baseline(baseline)
+        if asked.baseline is not None:
+            writer.keep_baseline(asked.baseline)
         stream = engine(
             plan,
             scenario_yaml=scenario,
@@ -128,7 +140,11 @@ def _measure(
             stop=stop,
         )
         watch = ThresholdWatch(
-            plan.scenario, read=lambda: reader.read(folder), clock=clock, stop=stop
+            plan.scenario,
+            read=lambda: reader.read(folder),
+            clock=clock,
+            stop=stop,
+            fail_fast=asked.fail_fast,
         )
         for event in kept(stream, writer):
             watch.see(event)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from contextlib import closing
 from dataclasses import dataclass
@@ -59,6 +60,9 @@ def watch(  # noqa: PLR0913, PLR0917 - one for each option
         Path | None,
         typer.Option(help="A clean watch: a leak is what grows by more.", metavar="WATCH"),
     ] = None,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="End as soon as a leak is settled.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the watch, instead of reports/<utc>-watch-NAME.")
     ] = None,
@@ -84,6 +88,11 @@ def watch(  # noqa: PLR0913, PLR0917 - one for each option
     )
     if log and isinstance(watched.target, int):
         raise UsageError("--log keeps the output of a command", hint="Leave it out for a PID.")
+    if fail_fast and watched.duration_s is None:
+        raise UsageError(
+            "--fail-fast needs to know how long the watch would go on",
+            hint="Add --duration: what may be concluded early depends on the share of it.",
+        )
     if baseline is not None:
         baselines.check_watch(baseline)
     name = f"watch-{_name(watched.target)}"
@@ -93,7 +102,7 @@ def watch(  # noqa: PLR0913, PLR0917 - one for each option
     inherits = not isinstance(watched.target, int) and not log
     results = display.console(sys.stderr if inherits else sys.stdout, colour=colour)
     progress = None if quiet else display.console(sys.stderr, colour=colour)
-    keeping = Keeping(limits, folder, baseline, log=log)
+    keeping = Keeping(limits, folder, baseline, fail_fast=fail_fast, log=log)
     raise typer.Exit(_run(watched, keeping, progress=progress, results=results))
 
 
@@ -104,6 +113,7 @@ class Keeping:
     limits: WatchLimits
     folder: Path
     baseline: Path | None
+    fail_fast: bool
     log: bool
     """Whether the command's output is kept too."""
 
@@ -170,9 +180,11 @@ def _measure(
 
     from memopt_cli.cli import watch_display
     from memopt_cli.engine.clock import SystemClock
+    from memopt_cli.engine.watch_early import FailFast
     from memopt_cli.engine.watch_keeping import kept
     from memopt_cli.engine.watching import watch as engine
     from memopt_cli.store import layout
+    from memopt_cli.store.watch_reader import read_watch
     from memopt_cli.store.watch_writer import WatchWriter
 
     folder, log = keeping.folder, keeping.log
@@ -186,8 +198,15 @@ def _measure(
             stop=stop,
             output=folder / layout.TARGET_LOG if log else None,
         )
+        early = FailFast(
+            keeping.limits,
+            duration_s=watched.duration_s if keeping.fail_fast and watched.duration_s else math.inf,
+            read=lambda: read_watch(folder),
+            stop=stop,
+        )
         live = isinstance(watched.target, int) or log
         # Closed in any case: what was started is ended with it.
         with closing(stream), watch_display.watching(progress, live=live) as shown:
             for event in kept(stream, writer):
+                early.see(event)
                 shown.see(event)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 
 import pytest
 
 from memopt_cli.analysis.leak import Growth, judge
-from memopt_cli.analysis.leak_outlook import EarlyLooks, longer_s, severity, time_to_limit_s
+from memopt_cli.analysis.leak_outlook import longer_s, severity, time_to_limit_s
 from memopt_cli.analysis.results import LeakVerdict, Severity
-from tests.making import KIB, MIB
+from tests.making import MIB
 
 LEAK = judge(range(100), [64 * MIB + 1000.0 * second for second in range(100)])
 
@@ -66,24 +65,3 @@ def test_how_much_longer(half_width: float, expected: float) -> None:
     unsure = replace(LEAK, low=-half_width, high=half_width, over_s=100.0, tolerance=100.0)
 
     assert longer_s(unsure) == pytest.approx(expected)
-
-
-def test_early_looks_stop_a_leak_and_only_a_leak() -> None:
-    """Looked at every 30 s, a leak is told at the second look from half of the run on."""
-    chance = random.Random(1)
-    clean = [64 * MIB + chance.gauss(0, 50 * KIB) for _ in range(600)]
-    leaky = [size + 20 * KIB * second for second, size in enumerate(clean)]
-    told: dict[str, list[int]] = {"clean": [], "leaky": []}
-    for name, sizes in (("clean", clean), ("leaky", leaky)):
-        looks = EarlyLooks(planned_s=600)
-        for now in range(30, 601, 30):
-            if looks.is_leak(range(now), sizes[:now]):
-                told[name].append(now)
-
-    # Up to now = 300 the last sample is of second 299, which is not half of the run.
-    assert {"clean": [], "leaky": list(range(360, 601, 30))} == told
-
-
-def test_a_look_at_nothing() -> None:
-    """Before the first sample there is no leak."""
-    assert not EarlyLooks(planned_s=10).is_leak([], [])

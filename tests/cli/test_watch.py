@@ -282,3 +282,12 @@ def test_a_baseline_is_a_watch(tmp_path: Path) -> None:
     assert none.stderr.startswith("error: nowhere holds no watch")
     assert ("clean", True) == (found(tmp_path)["baseline"], growth["baseline"]["is_null"])
     assert "above the baseline" in growth["remark"]
+
+
+def test_fail_fast_needs_an_end(tmp_path: Path) -> None:
+    """What may be concluded early depends on the share of the time: without one it is refused."""
+    done = watch(tmp_path, LEAKS, "--fail-fast")
+
+    assert (2, "") == (done.returncode, done.stdout)
+    assert "Add --duration" in done.stderr
+    assert not (tmp_path / "seen").exists()

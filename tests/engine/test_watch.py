@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from memopt_cli.analysis.recording import Outcome
-from memopt_cli.engine.events import SampleTaken
+from memopt_cli.engine.events import DurationsRecorded, SampleTaken
 from memopt_cli.engine.keeping import kept
+from memopt_cli.engine.stopping import StopRequest
 from memopt_cli.engine.watch import ThresholdWatch
+from memopt_cli.profiler.histogram import Histogram
 from memopt_cli.store import reader
 from memopt_cli.store.writer import RunWriter
 
@@ -29,16 +31,30 @@ def watched(
 ) -> Callable[..., Recording]:
     """Return a function that runs and keeps the small scenario under a watch."""
 
-    def run(*, clock: Clock = fake_clock, **changes: Any) -> Recording:
-        scenario = small(**changes)
-        folder = tmp_path / "run"
-        with RunWriter(folder) as writer:
+    def run(
+        *,
+        clock: Clock = fake_clock,
+        fail_fast: bool = False,
+        each_sample: bool = False,
+        folder: str = "run",
+        **changes: Any,
+    ) -> Recording:
+        scenario, kept_in = small(**changes), tmp_path / folder
+        runner.stop = StopRequest()
+        with RunWriter(kept_in) as writer:
             watch = ThresholdWatch(
-                scenario, read=lambda: reader.read(folder), clock=clock, stop=runner.stop
+                scenario,
+                read=lambda: reader.read(kept_in),
+                clock=clock,
+                stop=runner.stop,
+                fail_fast=fail_fast,
             )
             for event in kept(runner.events(scenario), writer):
                 watch.see(event)
-        return reader.read(folder)
+                if each_sample and isinstance(event, SampleTaken):
+                    # As after each second of a slower machine.
+                    watch.see(DurationsRecorded(event.sample.stage, {}, Histogram(), 0, True))
+        return reader.read(kept_in)
 
     return run
 
@@ -151,3 +167,45 @@ def test_kept_before_seen(runner: Runner, small: Callable[..., Scenario], tmp_pa
         for event in kept(runner.events(small()), writer):
             if isinstance(event, SampleTaken):
                 assert reader.read(folder).variants[0].samples[-1] == event.sample
+
+
+LEAKY: dict[str, Any] = {
+    "synthetic": {"bytes_per_unit": "2KiB", "leak_per_operation": "4KiB"},
+    "load": {
+        "message_rate": "1/s",
+        "stages": [
+            {"name": "ramp-up", "duration": "5s", "units": 100},
+            {"name": "steady", "duration": "100s", "units": 100},
+        ],
+    },
+}
+CLEAN = {**LEAKY, "synthetic": {"bytes_per_unit": "2KiB"}}
+LIMIT = {"memory_leak_slope": [{"threshold": "value<1MB/h", "abort_on_fail": True}]}
+
+
+def test_fail_fast(watched: Callable[..., Recording]) -> None:
+    """A leak that is settled ends the run before its time; one to be tolerated does not."""
+    found = watched(fail_fast=True, **LEAKY)
+    limit = {"memory_leak_slope": ["value<1TB/h"]}
+    tolerated = watched(folder="tolerated", fail_fast=True, thresholds=limit, **LEAKY)
+
+    assert (found.outcome, found.reason) == (
+        Outcome.ABORTED,
+        "memory_leak_slope: no leak was crossed by baseline",
+    )
+    assert 70 <= found.variants[0].samples[-1].at_s < 100
+    assert tolerated.outcome == Outcome.FINISHED
+
+
+def test_fail_fast_lets_a_clean_run_end(watched: Callable[..., Recording]) -> None:
+    """However often it is looked at; and a leak nobody asked to end the run for goes on."""
+    assert watched(fail_fast=True, **CLEAN).outcome == Outcome.FINISHED
+    assert watched(folder="asked", **LEAKY).outcome == Outcome.FINISHED
+
+
+def test_a_leak_aborts_when_it_is_settled(watched: Callable[..., Recording]) -> None:
+    """A threshold on growth is judged about every second, and not as at the end each time."""
+    found = watched(thresholds=LIMIT, each_sample=True, **LEAKY)
+
+    assert found.outcome == Outcome.ABORTED
+    assert 70 <= found.variants[0].samples[-1].at_s < 100
