@@ -135,8 +135,10 @@ def recording(*variants: VariantRecording, **changes: Any) -> Recording:
     return Recording(**{**values, **changes})
 
 
-def scenario(thresholds: dict[str, Any] | None = None, *names: str) -> Scenario:
-    """Return a scenario with these thresholds, and variants of these names."""
+def scenario(
+    thresholds: dict[str, Any] | None = None, *names: str, leak: dict[str, Any] | None = None
+) -> Scenario:
+    """Return a scenario with these thresholds and leak limits, and variants of these names."""
     return Scenario.model_validate(
         {
             "version": 1,
@@ -154,6 +156,7 @@ def scenario(thresholds: dict[str, Any] | None = None, *names: str) -> Scenario:
                     for stage in STAGES
                 ]
             },
+            "leak": leak or {},
             "thresholds": thresholds or {},
         }
     )

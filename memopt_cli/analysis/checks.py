@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from memopt_cli.analysis.results import Estimate, LeakVerdict, ThresholdResult, Verdict
-from memopt_cli.analysis.thresholds import reference_of
-from memopt_cli.units import Dimension
+from memopt_cli.analysis.thresholds import compare, reference_of
+from memopt_cli.units import Dimension, format_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,19 +80,24 @@ def leaks(findings: Sequence[VariantFindings], scenario: Scenario) -> list[Thres
         return []
     reference = reference_of(scenario)
     return [
-        _leak(variant)
+        _leak(variant, scenario.leak.tolerate_bytes_per_s)
         for variant in findings
         if variant.name != reference
         and (variant.leak.verdict is LeakVerdict.LEAK or variant.leak.baseline is not None)
     ]
 
 
-def _leak(variant: VariantFindings) -> ThresholdResult:
-    leak = variant.leak
+def _leak(variant: VariantFindings, tolerated: float | None) -> ThresholdResult:
+    leak, verdict = variant.leak, LEAKS[variant.leak.verdict]
+    slope = leak.slope_bytes_per_s
     reason = "it leaks" if leak.verdict is LeakVerdict.LEAK else leak.reason
+    if verdict is Verdict.CROSSED and tolerated is not None and slope is not None:
+        verdict, doubt = compare(slope, "<=", tolerated, rounded=False)
+        reason = reason if verdict is Verdict.CROSSED else doubt or "it leaks, as is tolerated"
+    expression = "no leak" if tolerated is None else f"at most {format_size(tolerated * 3600)}/h"
     return replace(
-        _implied(variant, "memory_leak_slope", "no leak", LEAKS[leak.verdict], reason),
-        observed=leak.slope_bytes_per_s,
+        _implied(variant, "memory_leak_slope", expression, verdict, reason),
+        observed=slope,
         z=leak.z,
         dimension=Dimension.SIZE_RATE,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis import checks, memory, pairing, steady, thresholds
+from memopt_cli.analysis import checks, leak_outlook, memory, pairing, steady, thresholds
 from memopt_cli.analysis.durations import distribution
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.results import (
@@ -13,6 +13,7 @@ from memopt_cli.analysis.results import (
     LeakVerdict,
     RunFindings,
     SamplingCost,
+    Severity,
     VariantFindings,
     Verdict,
 )
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from memopt_cli.analysis.recording import Recording, Sample, VariantRecording
     from memopt_cli.analysis.results import ThresholdResult
-    from memopt_cli.scenario.model import Scenario
+    from memopt_cli.scenario.model import LeakSection, Scenario
 
 _EXIT_CODES = {
     Verdict.PASSED: ExitCode.PASSED,
@@ -51,6 +52,7 @@ def judge(recording: Recording, scenario: Scenario) -> RunFindings:
             first=firsts[_cell(variant)],
             clock=recording.clock,
             limit_bytes=limit_bytes,
+            limits=scenario.leak,
         )
         for variant in recording.variants
     )
@@ -86,6 +88,7 @@ def variant_findings(
     first: VariantRecording,
     clock: str,
     limit_bytes: float | None = None,
+    limits: LeakSection | None = None,
 ) -> VariantFindings:
     """
     Return the figures of one variant.
@@ -95,6 +98,7 @@ def variant_findings(
         first: The first variant of the same cell, which the others are compared with.
         clock: The clock of the run, ``virtual`` or ``wall``.
         limit_bytes: The machine's memory, which a leak would fill.
+        limits: What of growth is tolerated, and what is severe.
     """
     samples = recording.samples
     last = samples[-1] if samples else None
@@ -119,7 +123,7 @@ def variant_findings(
         peak_uss_bytes=max((s.uss_bytes for s in samples if s.uss_bytes is not None), default=None),
         peak_rss_bytes=max((s.rss_bytes for s in samples), default=None),
         retained=memory.retained(samples),
-        leak=_leak(recording, clock, limit_bytes),
+        leak=_leak(recording, clock, limit_bytes, limits),
         gc_pause=pauses,
         gc_pauses_by_generation=tuple(histogram.count for histogram in by_generation),
         pauses_lost=recording.pauses_lost,
@@ -147,16 +151,35 @@ def _same_work(recording: VariantRecording, first: VariantRecording) -> bool | N
     return (recording.digest, recording.transcript) == (first.digest, first.transcript)
 
 
-def _leak(recording: VariantRecording, clock: str, limit_bytes: float | None) -> Leak:
+def _leak(
+    recording: VariantRecording,
+    clock: str,
+    limit_bytes: float | None,
+    limits: LeakSection | None,
+) -> Leak:
     stage = steady.steady_stage(recording.stages)
     if stage is None:
         reason = "no stage holds its population: add one with the same population as the one before"
         return Leak(LeakVerdict.INCONCLUSIVE, None, None, None, 0, 0.0, reason)
     samples = [sample for sample in recording.samples if sample.stage == stage]
-    beside = steady.stage_beside(recording, stage, samples)
     return steady.growth(
-        samples, clock=clock, limit_bytes=limit_bytes, beside=beside, breaks=recording.breaks
+        samples,
+        clock=clock,
+        limit_bytes=limit_bytes,
+        harmless_bytes_per_s=None if limits is None else limits.tolerate_bytes_per_s,
+        severities=leak_outlook.SEVERITIES if limits is None else _severities(limits),
+        beside=steady.stage_beside(recording, stage, samples),
+        breaks=recording.breaks,
     )
+
+
+def _severities(limits: LeakSection) -> dict[Severity, float]:
+    found = limits.severity
+    return {
+        Severity.MEDIUM: found.medium_bytes_per_s,
+        Severity.HIGH: found.high_bytes_per_s,
+        Severity.CRITICAL: found.critical_bytes_per_s,
+    }
 
 
 def _lateness(recording: VariantRecording) -> float:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from memopt_cli.analysis.leak_signals import Together
     from memopt_cli.analysis.paired import Beside
     from memopt_cli.analysis.recording import Sample, StageSpan, VariantRecording
+    from memopt_cli.analysis.results import Severity
 
 SETTLED_OPERATIONS = 20
 """
@@ -57,6 +58,7 @@ def growth(
     limit_bytes: float | None = None,
     beside: Sequence[Sample] | None = None,
     breaks: Sequence[float] = (),
+    severities: Mapping[Severity, float] = leak_outlook.SEVERITIES,
 ) -> Leak:
     """
     Return how memory grows over the samples of a steady stage.
@@ -67,6 +69,7 @@ def growth(
         harmless_bytes_per_s: A limit that the user has set on the slope.
         limit_bytes: The memory that there is, for the time until a leak has filled it.
         beside: Of the same stage of a clean run, from the same moment on.
+        severities: Bytes per second from which a leak is called so.
         breaks: Scenario times at which the subject went on after a gap, at another level.
     """
     if len(samples) < FEWEST_SAMPLES:
@@ -95,7 +98,7 @@ def growth(
         reason=reason,
         settled_s=leading.settled_s,
         longer_s=_longer_s(leading, samples) if unsure else None,
-        severity=leak_outlook.severity(leading) if leaks else None,
+        severity=leak_outlook.severity(leading, severities) if leaks else None,
         full_in_s=full_in_s if leaks else None,
         z=leading.z,
         baseline=baseline(found_together.besides.get(found_together.measured_by), _how(clock)),

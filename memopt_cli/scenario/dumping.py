@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from memopt_cli.scenario.model import (
+        LeakSection,
         Load,
         Pattern,
         Sampling,
@@ -56,6 +57,7 @@ def dump(scenario: Scenario) -> str:
     out["variants"] = [_variant(variant) for variant in scenario.variants]
     out["load"] = _load(scenario.load, scenario.unit_word)
     out["sampling"] = _sampling(scenario.sampling)
+    out["leak"] = _leak(scenario.leak)
     out["seed"] = scenario.seed
     if scenario.matrix:
         out["matrix"] = scenario.matrix
@@ -99,6 +101,16 @@ def rate(rate_per_s: float) -> str:
     ('1000/s', '0.2/s')
     """
     return _Word(f"{_decimal(rate_per_s)}/s")
+
+
+def growth(bytes_per_s: float) -> str:
+    """
+    Return a growth exactly, per second.
+
+    >>> growth(100e3), growth(0.25)
+    ('100000B/s', '0.25B/s')
+    """
+    return _Word(f"{_decimal(bytes_per_s)}B/s")
 
 
 def ratio(value: float) -> str:
@@ -206,6 +218,20 @@ def _stage(stage: Stage, unit_word: str) -> dict[str, Any]:
 
 def _sampling(sampling: Sampling) -> dict[str, Any]:
     return {"interval": duration(sampling.interval_s)}
+
+
+def _leak(section: LeakSection) -> dict[str, Any]:
+    severity = section.severity
+    limits = {
+        "medium": severity.medium_bytes_per_s,
+        "high": severity.high_bytes_per_s,
+        "critical": severity.critical_bytes_per_s,
+    }
+    tolerated = section.tolerate_bytes_per_s
+    return {
+        **({} if tolerated is None else {"tolerate": growth(tolerated)}),
+        "severity": {name: growth(limit) for name, limit in limits.items()},
+    }
 
 
 def _thresholds(thresholds: tuple[Threshold, ...]) -> dict[str, list[Any]]:

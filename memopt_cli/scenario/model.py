@@ -29,6 +29,7 @@ from memopt_cli.scenario.fields import (
     choice,
     items,
 )
+from memopt_cli.scenario.leaks import LeakSection, Severities
 from memopt_cli.scenario.load import Load, Pattern, Stage
 from memopt_cli.scenario.section import Section
 from memopt_cli.scenario.workload import (
@@ -42,6 +43,7 @@ from memopt_cli.scenario.workload import (
 __all__ = [
     "CompactOptions",
     "ConnectionsSection",
+    "LeakSection",
     "Load",
     "Pattern",
     "PoolOptions",
@@ -124,6 +126,9 @@ class Scenario(Section):
     )
     load: Load = Field(description="How the population grows, holds and shrinks.")
     sampling: Sampling = Field(default=Sampling(), description="How often memory is read.")
+    leak: LeakSection = Field(
+        default=LeakSection(), description="What growth does not fail a run, and what is severe."
+    )
     seed: Seed = Field(default=1, description="Seed of every random choice of the load.")
     matrix: Annotated[dict[str, tuple[Any, ...]], BeforeValidator(_matrix)] = Field(
         default={}, description="Values to run the file with, one run for each combination."
@@ -197,6 +202,8 @@ SECTIONS: dict[tuple[str | int, ...], type[Section]] = {
     ("load", "stages", "*"): Stage,
     ("load", "stages", "*", "pattern"): Pattern,
     ("sampling",): Sampling,
+    ("leak",): LeakSection,
+    ("leak", "severity"): Severities,
     ("thresholds", "*", "*"): Threshold,
 }
 """Every section by its path; an asterisk stands for any key or index."""

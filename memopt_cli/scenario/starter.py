@@ -57,6 +57,9 @@ load:
   # In short, in place of stages: connections: 1000, ramp_up: 10s, hold_for: 30s
   clock: virtual                 # idle time is skipped; wall waits for it
 sampling: {{interval: 1s}}         # how often memory is read
+leak:                            # beyond what is tolerated, a leak fails the run
+  tolerate: 100KiB/h
+  severity: {{medium: 100kB/s, high: 500kB/s, critical: 1MB/s}}
 seed: 1                          # of every random choice
 # matrix: {{connections: [1000, 10000]}}   # one run for each value
 

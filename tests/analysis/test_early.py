@@ -86,7 +86,7 @@ def test_a_planted_leak_is_stopped() -> None:
 
 
 def test_clean_programs_are_not_stopped() -> None:
-    """Every sixteenth clean run of the corpus; saying at each look what is said at the end fails."""
+    """A sixteenth of the corpus; saying at each look what is said at the end accuses some."""
     made = [seen(one)[:-1] for one in [one for one in corpus() if one.is_clean][::16]]
 
     stopped = [

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from memopt_cli.analysis.findings import judge, variant_findings
+from memopt_cli.analysis.findings import _severities, judge, variant_findings
+from memopt_cli.analysis.leak_outlook import SEVERITIES
 from memopt_cli.analysis.recording import Outcome
-from memopt_cli.analysis.results import LeakVerdict, SamplingCost, Verdict
+from memopt_cli.analysis.results import LeakVerdict, SamplingCost, Severity, Verdict
 from memopt_cli.exit_codes import ExitCode
+from memopt_cli.scenario.model import LeakSection
 from tests.making import (
     BASELINE,
+    KIB,
     MIB,
     MS,
     RAMP_UP,
@@ -22,6 +26,7 @@ from tests.making import (
     recording,
     sample,
     scenario,
+    steady,
     variant,
 )
 
@@ -221,3 +226,38 @@ def test_judging_twice_gives_the_same() -> None:
     rules = scenario(PASSING | CROSSED | UNKNOWN)
 
     assert judge(recorded, rules) == judge(recorded, rules)
+
+
+@pytest.mark.parametrize(
+    ("leak", "verdict"),
+    [
+        ({}, Verdict.CROSSED),
+        ({"tolerate": "1MB/h"}, Verdict.CROSSED),
+        ({"tolerate": "1GB/h"}, Verdict.PASSED),
+        ({"tolerate": "360MB/h"}, Verdict.INCONCLUSIVE),
+    ],
+)
+def test_a_leak_may_be_tolerated(leak: dict[str, Any], verdict: Verdict) -> None:
+    """A leak of 360 MB/h fails a run, unless it is shown to be slower than what is tolerated."""
+    chance = random.Random(2)
+    sizes = [10 * MIB + 100_000 * second + chance.gauss(0, 100 * KIB) for second in range(60)]
+
+    found = judge(recording(variant(steady(sizes))), scenario(leak=leak))
+
+    assert verdict is found.verdict
+    assert LeakVerdict.LEAK is found.variants[0].leak.verdict
+
+
+def test_severities_are_the_scenario_s() -> None:
+    """100 kB/s are of medium severity unless the scenario says otherwise."""
+    leaky = recording(variant(steady([10 * MIB + 150_000 * second for second in range(60)])))
+    severe = scenario(leak={"severity": {"critical": "120kB/s", "high": "110kB/s"}})
+
+    found = [judge(leaky, one).variants[0].leak.severity for one in (scenario(), severe)]
+
+    assert [Severity.MEDIUM, Severity.CRITICAL] == found
+
+
+def test_the_defaults_of_a_scenario_are_those_of_a_watch() -> None:
+    """The same leak is as severe in both."""
+    assert SEVERITIES == _severities(LeakSection())

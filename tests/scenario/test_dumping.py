@@ -23,6 +23,9 @@ DURATION = st.builds(
     "{}{}".format, st.integers(10, 1000), st.sampled_from(["ms", "s", "m"])
 ) | st.builds("{}.{}s".format, st.integers(1, 99), st.integers(0, 999_999))
 RATE = st.builds("{}/{}".format, DECIMAL, st.sampled_from("smhd"))
+GROWTH = st.builds(
+    "{}{}/{}".format, st.integers(1, 99), st.sampled_from(["MB", "GiB"]), st.just("s")
+)
 RATIO = st.decimals(min_value="0.001", max_value=100, places=5).map(
     lambda one: f"{format(one, 'f')}%"
 )
@@ -90,6 +93,13 @@ def scenarios(draw: st.DrawFn) -> dict[str, Any]:
                 "tags": st.dictionaries(TEXT.filter(bool), TEXT, max_size=3),
                 "variants": _unique(VARIANT),
                 "sampling": st.fixed_dictionaries({"interval": DURATION}),
+                "leak": st.fixed_dictionaries(
+                    {},
+                    optional={
+                        "tolerate": GROWTH,
+                        "severity": st.fixed_dictionaries({}, optional={"critical": GROWTH}),
+                    },
+                ),
                 "seed": st.integers(0, 10**17),
                 "thresholds": st.fixed_dictionaries(
                     {"gc_pause": st.lists(THRESHOLD, min_size=1, max_size=3)}

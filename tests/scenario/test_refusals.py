@@ -206,6 +206,21 @@ REFUSALS: dict[str, list[str]] = {
     "variants: [{name: a, leak: 64}]": [
         "1:28: '64' has no unit | Write 64B, 64KiB or similar.",
     ],
+    "leak: {tolerate: 1MB}": [
+        "1:18: '1MB' is not a size per time, 0 or more | Write it like 1MB/h.",
+    ],
+    "leak: {tolerate: 5}": [
+        "1:18: expected a growth, found 5 | Write it like 1MB/h.",
+    ],
+    "leak: {severity: {high: much}}": [
+        "1:25: 'much' is not a growth | Write it like 1MB/h.",
+    ],
+    "leak: {severity: {high: 1kB/s}}": [
+        "1:18: the severities do not rise | Keep medium below high, and high below critical.",
+    ],
+    "leak: {severty: {high: 1kB/s}}": [
+        "1:8: unknown key 'severty' | Did you mean 'severity'?",
+    ],
     "sampling: {interval: 60}": [
         "1:22: '60' has no unit | Write 60s, 60ms or 60m.",
     ],
