@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from memopt_cli.analysis.limits import compare
 from memopt_cli.analysis.results import Estimate, LeakVerdict, ThresholdResult, Verdict
-from memopt_cli.analysis.thresholds import compare, reference_of
+from memopt_cli.analysis.thresholds import reference_of
 from memopt_cli.units import Dimension, format_size
 
 if TYPE_CHECKING:

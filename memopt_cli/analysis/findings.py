@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from memopt_cli.analysis import checks, leak_outlook, memory, pairing, steady, thresholds
 from memopt_cli.analysis.durations import distribution
+from memopt_cli.analysis.limits import worst
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.results import (
     Leak,
@@ -22,7 +23,7 @@ from memopt_cli.profiler.histogram import merged
 from memopt_cli.profiler.recorder import GENERATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from memopt_cli.analysis.recording import Recording, Sample, VariantRecording
     from memopt_cli.analysis.results import ThresholdResult
@@ -44,8 +45,7 @@ def judge(recording: Recording, scenario: Scenario) -> RunFindings:
     """
     recording = pairing.with_baseline(recording)
     firsts = {_cell(v): v for v in reversed(recording.variants)}
-    memory_bytes = recording.environment.get("memory_bytes")
-    limit_bytes = None if memory_bytes is None else float(memory_bytes)
+    limit_bytes = memory_limit_bytes(recording.environment)
     variants = tuple(
         variant_findings(
             variant,
@@ -219,10 +219,16 @@ def _judged(
 
 
 def _verdict(recording: Recording, results: Sequence[ThresholdResult]) -> Verdict:
-    verdict = thresholds.worst([result.verdict for result in results])
+    verdict = worst([result.verdict for result in results])
     if recording.outcome is not Outcome.FINISHED and verdict is Verdict.PASSED:
         return Verdict.INCONCLUSIVE
     return verdict
+
+
+def memory_limit_bytes(environment: Mapping[str, str | int | float]) -> float | None:
+    """Return the memory that there is: the machine's, or less where a control group limits it."""
+    told = (environment.get(name) for name in ("memory_bytes", "memory_limit_bytes"))
+    return min((float(one) for one in told if one is not None), default=None)
 
 
 def exit_code(outcome: Outcome, signal: int | None, verdict: Verdict) -> ExitCode:

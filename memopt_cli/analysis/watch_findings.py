@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from memopt_cli.analysis import (
     pairing,
-    thresholds,
     watch_growth,
     watch_restarts,
     watch_thresholds,
     watch_tree,
 )
 from memopt_cli.analysis.durations import distribution
-from memopt_cli.analysis.findings import exit_code
+from memopt_cli.analysis.findings import exit_code, memory_limit_bytes
 from memopt_cli.analysis.leak import FEWEST_SAMPLES
+from memopt_cli.analysis.limits import worst
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.results import Verdict
 from memopt_cli.analysis.watch_results import ProcessFindings, WatchCost, WatchFindings
@@ -40,7 +40,7 @@ def judge(recording: WatchRecording, limits: WatchLimits) -> WatchFindings:
     seen what there was; one that was killed, or whose target failed, cannot pass.
     """
     recording = pairing.watch_with_baseline(recording)
-    limit_bytes = _limit_bytes(recording)
+    limit_bytes = memory_limit_bytes(recording.environment)
     now_bytes = float(sum(_last_rss_bytes(one, recording) for one in recording.processes))
     processes = tuple(
         _process(number, one, recording, limits, now_bytes, limit_bytes)
@@ -157,12 +157,6 @@ def _cost(recorded: ProcessRecording, watched_s: float) -> WatchCost:
     )
 
 
-def _limit_bytes(recording: WatchRecording) -> float | None:
-    """Return the memory that there is: the machine's, or less where a control group limits it."""
-    told = (recording.environment.get(name) for name in ("memory_bytes", "memory_limit_bytes"))
-    return min((float(one) for one in told if one is not None), default=None)
-
-
 def _last_rss_bytes(process: ProcessRecording, watch: WatchRecording) -> int:
     """Return what a process held at the end, nothing if it had ended well before."""
     gone = process.ended_s is not None and process.ended_s < WHOLE * watch.wall_s
@@ -173,7 +167,7 @@ def _verdict(outcome: Outcome, results: Sequence[ThresholdResult]) -> Verdict:
     """Return the worst of all checks; a watch that could judge nothing is inconclusive."""
     if not results:
         return Verdict.INCONCLUSIVE
-    verdict = thresholds.worst([result.verdict for result in results])
+    verdict = worst([result.verdict for result in results])
     if verdict is Verdict.PASSED and outcome not in {Outcome.FINISHED, Outcome.INTERRUPTED}:
         return Verdict.INCONCLUSIVE
     return verdict

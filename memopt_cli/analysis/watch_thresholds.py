@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis import thresholds, watch_limits
+from memopt_cli.analysis import watch_limits
+from memopt_cli.analysis.limits import compare
 from memopt_cli.analysis.results import Estimate, LeakVerdict, ThresholdResult, Verdict
+from memopt_cli.analysis.threshold_metrics import aggregate
 from memopt_cli.profiler.histogram import merged
 from memopt_cli.units import Dimension
 
@@ -81,9 +83,7 @@ def _leak_check(leak: Leak, name: str, pid: str, limits: WatchLimits) -> Thresho
     per_hour = limits.leak_bytes_per_hour
     verdict = _LEAKS[leak.verdict]
     if verdict is Verdict.CROSSED and per_hour is not None and leak.slope_bytes_per_s is not None:
-        verdict, _ = thresholds.compare(
-            leak.slope_bytes_per_s, "<=", per_hour / 3600, rounded=False
-        )
+        verdict, _ = compare(leak.slope_bytes_per_s, "<=", per_hour / 3600, rounded=False)
     return ThresholdResult(
         metric="leak",
         expression="none" if per_hour is None else f"at most {per_hour:,.0f} B/h",
@@ -144,7 +144,7 @@ def _made(
     verdict = Verdict.INCONCLUSIVE
     if observed is not None:
         rounded = expression.aggregation == "p"
-        verdict, reason = thresholds.compare(
+        verdict, reason = compare(
             observed, expression.operator, expression.limit.value, rounded=rounded
         )
     return ThresholdResult(
@@ -166,7 +166,7 @@ def _pauses(
 ) -> tuple[Estimate | None, str]:
     if (reason := _incomplete(recording)) is not None:
         return None, reason
-    return thresholds.aggregate(expression, merged(recording.pauses.values())), "no pauses"
+    return aggregate(expression, merged(recording.pauses.values())), "no pauses"
 
 
 def _pause_share(

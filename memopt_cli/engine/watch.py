@@ -9,7 +9,7 @@ from memopt_cli.analysis import steady
 from memopt_cli.analysis.early import EarlyLooks
 from memopt_cli.analysis.findings import judge
 from memopt_cli.analysis.results import Verdict
-from memopt_cli.analysis.thresholds import OF_LEAKS
+from memopt_cli.analysis.threshold_growth import OF_LEAKS
 from memopt_cli.engine import events
 
 if TYPE_CHECKING:

@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 
 from memopt_cli import __version__
+from memopt_cli.profiler import control_groups
+from memopt_cli.profiler.proc_tree import UNLIMITED, ProcTree
 
 SUBJECT_SETTINGS = {
     # Equal hashes make equal dictionaries: one variant's memory can be repeated.
@@ -23,8 +25,13 @@ SUBJECT_SETTINGS = {
 _ALLOCATOR_SETTINGS = ("MALLOC_", "PYTHONMALLOC", "GLIBC_TUNABLES", "LD_PRELOAD")
 
 
-def describe() -> dict[str, str | int | float]:
-    """Return what a reader needs to repeat a run; sizes in bytes."""
+def describe(root: Path = Path("/")) -> dict[str, str | int | float]:
+    """
+    Return what a reader needs to repeat a run; sizes in bytes.
+
+    Args:
+        root: Where the control groups are shown, whose limit on memory is told if any has one.
+    """
     memory = psutil.virtual_memory()
     found: dict[str, str | int | float] = {
         "memopt": __version__,
@@ -43,6 +50,9 @@ def describe() -> dict[str, str | int | float]:
         "allocator_settings": _allocator_settings(),
         "subject_settings": " ".join(f"{key}={value}" for key, value in SUBJECT_SETTINGS.items()),
     }
+    limit = control_groups.memory(ProcTree(root)).limit
+    if limit is not None and limit < UNLIMITED:
+        found["memory_limit_bytes"] = int(limit)
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
         found["gil"] = "off"
     return found

@@ -261,3 +261,15 @@ def test_severities_are_the_scenario_s() -> None:
 def test_the_defaults_of_a_scenario_are_those_of_a_watch() -> None:
     """The same leak is as severe in both."""
     assert SEVERITIES == _severities(LeakSection())
+
+
+def test_a_leak_fills_what_its_control_group_allows() -> None:
+    """The machine has 8 GiB; a limit of 1 GiB is reached in an eighth of the time or sooner."""
+    leaky = recording(variant(steady([10 * MIB + 150_000 * second for second in range(60)])))
+    limited = replace(leaky, environment={**leaky.environment, "memory_limit_bytes": 1024**3})
+
+    free, full = (judge(one, scenario()).variants[0].leak.full_in_s for one in (leaky, limited))
+
+    assert free is not None
+    assert full is not None
+    assert full < free / 7

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from memopt_cli.analysis import checks, thresholds
+from memopt_cli.analysis import checks, limits, threshold_metrics, thresholds
 from memopt_cli.analysis.findings import variant_findings
 from memopt_cli.analysis.results import Estimate, How, LeakVerdict, MemoryPerUnit, Verdict
 from memopt_cli.scenario.thresholds import METRICS
@@ -198,7 +198,7 @@ def test_a_missing_figure_is_inconclusive() -> None:
 
 def test_every_metric_of_a_scenario_can_be_observed() -> None:
     """The metrics that a scenario may name are those that are read from a recording."""
-    assert set(METRICS) == set(thresholds._OBSERVERS)
+    assert set(METRICS) == set(threshold_metrics.OBSERVERS)
 
 
 @pytest.mark.parametrize(
@@ -464,7 +464,7 @@ def test_a_threshold_for_nobody_is_inconclusive() -> None:
 )
 def test_the_worst_verdict_counts(verdicts: list[Verdict], expected: Verdict) -> None:
     """Crossed is worse than inconclusive, which is worse than passed."""
-    assert expected is thresholds.worst(verdicts)
+    assert expected is limits.worst(verdicts)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from memopt_cli.engine.simulate import simulate
 from memopt_cli.engine.stopping import StopRequest
 from memopt_cli.scenario.loading import Cell, Plan
 from memopt_cli.scenario.model import Scenario
+from tests.engine.watcher import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -131,3 +132,9 @@ def samples() -> Callable[[Iterable[Event]], list[Sample]]:
 def ended() -> Callable[[Iterable[Event]], VariantEnded]:
     """Return a function that returns the first end of a variant among events."""
     return lambda events: next(one for one in events if isinstance(one, VariantEnded))
+
+
+@pytest.fixture
+def watcher(tmp_path: Path) -> Watcher:
+    """Return a watcher of programs that are written into the test's own folder."""
+    return Watcher(tmp_path)
