@@ -37,6 +37,9 @@ def read_watch(directory: Path) -> WatchRecording:
     """
     Return what was recorded in a watch's folder.
 
+    All readings are held at once, at 650 bytes each: to read, judge and render a day at
+    one reading per second takes 130 MiB for one process and 270 MiB for four.
+
     Raises:
         StoreError: The folder holds no watch, or one of another schema version.
     """

@@ -60,19 +60,19 @@ def test_a_leak_ends_a_watch() -> None:
 
 
 def test_a_worker_has_the_time_since_it_began() -> None:
-    """One that leaks from the middle of the watch on waits for its own larger part."""
+    """One that comes for the last quarter of the watch waits for its own larger part."""
     late = leaking(pid=4712, parent_pid=4711, command="worker")
     late = replace(
         late,
-        began_s=1800.0,
+        began_s=2700.0,
         readings=tuple(
-            replace(one, at_s=1800 + one.at_s / 2, operations=None) for one in late.readings
+            replace(one, at_s=2700 + one.at_s / 4, operations=None) for one in late.readings
         ),
     )
 
     share, _ = ended(flat(), late)
 
-    assert 0.8 <= share < 1
+    assert 0.9 <= share < 1
 
 
 def test_only_what_stays_crossed_ends_a_watch() -> None:
