@@ -359,6 +359,8 @@ _OBSERVERS: dict[str, Callable[[_Part], Observed]] = {
     "memory_per_unit": _per_unit,
     "memory_per_connection_loaded": _loaded,
     "memory_per_unit_loaded": _loaded,
+    "memory_per_agent": _per_unit,
+    "memory_per_agent_loaded": _loaded,
     "memory_fixed": _fixed,
     "memory_total": _total,
     "memory_retained": _retained,

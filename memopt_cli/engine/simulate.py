@@ -161,6 +161,13 @@ def _ticks(
 
 
 def _transcript(scenario: Scenario) -> Transcript:
+    if scenario.workload == "agents":
+        return Transcript(
+            scenario.load,
+            interval_s=scenario.sampling.interval_s,
+            seed=scenario.seed,
+            active=scenario.agents.active,
+        )
     section = scenario.connections
     in_use = scenario.workload == "connections"
     return Transcript(
