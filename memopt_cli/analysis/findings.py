@@ -56,6 +56,7 @@ def judge(recording: Recording, scenario: Scenario) -> RunFindings:
     results = (
         *checks.same_work(variants),
         *checks.on_schedule(variants, clock=recording.clock),
+        *checks.fidelity(variants, scenario),
         *checks.leaks(variants, scenario),
         *_judged(recording, scenario, variants),
     )
@@ -131,6 +132,8 @@ def variant_findings(
         pool=recording.pool,
         sampling=_sampling_cost(samples),
         stages=recording.stages,
+        fidelity=recording.fidelity,
+        total=memory.total(samples),
         lateness=_lateness(recording) if clock == "wall" else 0.0,
     )
 
@@ -142,7 +145,10 @@ def _cell(variant: VariantRecording) -> tuple[tuple[str, str], ...]:
 def _same_work(recording: VariantRecording, first: VariantRecording) -> bool | None:
     if recording is first or not recording.digest or not first.digest:
         return None
-    return (recording.digest, recording.transcript) == (first.digest, first.transcript)
+    if (recording.digest, recording.transcript) == (first.digest, first.transcript):
+        return True
+    # Agents whose beliefs are rounded may once do otherwise; how rarely is what was judged.
+    return recording.transcript == first.transcript and checks.thinks_the_same(recording.fidelity)
 
 
 def _leak(recording: VariantRecording, clock: str, limit_bytes: float | None) -> Leak:

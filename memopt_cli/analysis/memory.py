@@ -138,6 +138,23 @@ def retained(samples: Sequence[Sample]) -> Estimate | None:
     )
 
 
+def total(samples: Sequence[Sample]) -> Estimate | None:
+    """
+    Return the anonymous bytes of all units and what they share, at the end of the peak.
+
+    Measured as the difference of the last plateau that held the peak and the last one before
+    the first unit; the interval is a page at either end.
+    """
+    peak = max((sample.units for sample in samples), default=0)
+    before = _exact(samples[: next((n for n, s in enumerate(samples) if s.units), 0)])
+    held = [s.anonymous_bytes for s in samples if s.is_plateau and s.units == peak]
+    if not peak or not before or not held or held[-1] is None:
+        return None
+    coarse = _RESOLUTION_BYTES[ANONYMOUS]
+    grown = held[-1] - before[-1]
+    return Estimate(grown, grown - coarse, grown + coarse, How.MEASURED)
+
+
 def _exact(samples: Sequence[Sample]) -> list[int]:
     return [s.anonymous_bytes for s in samples if s.anonymous_bytes is not None and not s.units]
 

@@ -13,7 +13,7 @@ import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis import durations, steady
+from memopt_cli.analysis import durations, fidelity, steady
 from memopt_cli.analysis.results import Estimate, How, LeakVerdict, ThresholdResult, Verdict
 from memopt_cli.profiler.histogram import merged
 
@@ -74,6 +74,8 @@ def judge(
         )
     if verdict is Verdict.CROSSED and threshold.metric in _OF_LEAKS:
         verdict, reason = _unless_it_ends(part)
+    if threshold.metric == "fidelity" and findings.fidelity and fidelity.faults(findings.fidelity):
+        verdict, reason = Verdict.CROSSED, "; ".join(fidelity.faults(findings.fidelity))
     return ThresholdResult(
         metric=threshold.metric,
         expression=threshold.expression,
@@ -346,6 +348,14 @@ def aggregate(threshold: Threshold | Expression, histogram: Histogram) -> Estima
     return _exactly(found[threshold.aggregation])
 
 
+def _fidelity(part: _Part) -> Observed:
+    found = part.findings.fidelity
+    if found is None:
+        return None, "the agents were not compared with naive ones"
+    reason = "nothing was compared"
+    return _exactly(fidelity.observed(found, part.threshold.aggregation)), reason
+
+
 def _exactly(value: float | None) -> Estimate | None:
     return None if value is None else Estimate.exact(value)
 
@@ -371,5 +381,6 @@ _OBSERVERS: dict[str, Callable[[_Part], Observed]] = {
     "gc_pause_share": _pause_share,
     "operation_latency": _latency,
     "operations_per_s": _rate,
+    "fidelity": _fidelity,
 }
 """How each metric of `memopt_cli.scenario.thresholds.METRICS` is read from a recording."""

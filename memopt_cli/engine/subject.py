@@ -67,6 +67,9 @@ class Subject:
                         wire.send(replies, self._read_heap())
                     case "finish":
                         wire.send(replies, self._finish())
+                    case "probe":
+                        answer, kept = self._population.probe(message, blocks)
+                        wire.send(replies, answer, *kept)
                     case _:
                         break
         recorder.remove()

@@ -164,8 +164,9 @@ class AgentOptions(Section):
 def agents_faults(scenario: Scenario) -> Iterator[Fault]:
     """Yield what is too large to be judged."""
     section = scenario.agents
-    largest = max(side_of(name) for name, _ in section.mix) ** 2
-    if section.probes * section.probe_steps * largest > MAX_TRACE_NUMBERS:
+    kinds = section.distinct_models * (2 if section.learners else 1)
+    states = kinds * sum(side_of(name) ** 2 for name, _ in section.mix)
+    if section.probes * section.probe_steps * states > MAX_TRACE_NUMBERS:
         what = f"a trace of {section.probes:,} agents over {section.probe_steps:,} steps"
         remedy = "Lower probes or probe_steps: beliefs of 256 MiB are kept at most."
         yield Fault(("agents", "probe_steps"), what, remedy)

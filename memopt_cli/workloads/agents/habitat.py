@@ -60,6 +60,11 @@ class Habitat:
         """Forget the worlds of agents that ended."""
         self.kinds[slots] = -1
 
+    @property
+    def room(self) -> int:
+        """The first slot that nobody has had."""
+        return len(self.kinds)
+
     def living(self) -> Ints:
         """Return the slots in use, in order."""
         return np.flatnonzero(self.kinds >= 0)

@@ -203,4 +203,3 @@ def shares(took_ns: int, among: int) -> list[int]:
     """
     each = took_ns // among
     return [each] * (among - 1) + [took_ns - each * (among - 1)]
-

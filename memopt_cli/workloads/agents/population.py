@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from memopt_cli.workloads.agents.batched import FAULTS
 from memopt_cli.workloads.agents.habitat import Habitat
 from memopt_cli.workloads.agents.kinds import Turns, kinds_of
 from memopt_cli.workloads.agents.minds import OneByOne
+from memopt_cli.workloads.agents.probing import Probing
 from memopt_cli.workloads.population import Forgotten, InProcess
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Agents(InProcess):
         self._leaks = bool(settings.leak_bytes), bool(settings.leak_per_cycle_bytes)
         threads = settings.threads
         self._threads = threads
+        self._probing: Probing | None = None
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     @property
@@ -116,10 +118,13 @@ class Agents(InProcess):
         found: list[int] = self._habitat.living().tolist()
         return found
 
-    def finish(self) -> None:
-        """End the threads."""
-        if self._pool is not None:
-            self._pool.shutdown()
+    def probe(
+        self, message: dict[str, Any], blocks: list[bytes]
+    ) -> tuple[dict[str, Any], list[bytes]]:
+        """Step agents that somebody outside leads; see `Probing`."""
+        if self._probing is None:
+            self._probing = Probing(self.minds, self._habitat.room)
+        return self._probing.answer(message, blocks)
 
     def _work(self, slots: Ints) -> Iterator[tuple[int, Ints]]:
         """Yield agents that step together: of one kind, and of one thread."""
