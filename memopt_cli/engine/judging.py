@@ -37,12 +37,12 @@ class Judge:
         """
         Return how a variant's agents think against naive ones; `None` if that is not asked for.
 
-        Naive agents are not judged: they would be compared with themselves.
+        Variants without `agents` are not judged: theirs would be compared with themselves.
         """
         from memopt_cli.workloads.agents.kinds import kinds_of
 
         section = scenario.agents
-        if variant.agents is None or variant.agents.layout == "own" or not section.probes:
+        if variant.agents is None or not section.probes:
             return None
         tally = Tally()
         for kind, _ in kinds_of(settings):

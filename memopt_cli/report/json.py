@@ -6,12 +6,14 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from memopt_cli.analysis import fidelity
 from memopt_cli.analysis.ranking import rankings
 from memopt_cli.report.ranking import brings
 
 if TYPE_CHECKING:
     from memopt_cli.analysis.comparison import Change
     from memopt_cli.analysis.ranking import Ranking, Standing
+    from memopt_cli.analysis.recording import Fidelity
     from memopt_cli.analysis.results import (
         Distribution,
         Estimate,
@@ -85,7 +87,7 @@ def _variant(variant: VariantFindings) -> dict[str, Any]:
         "cpu_s": variant.cpu_s if measured else None,
         "wall_s": variant.wall_s if measured else None,
         "pool": None if variant.pool is None else dict(variant.pool),
-        "fidelity": None,
+        "fidelity": _fidelity(variant.fidelity),
         "sampling": {
             "samples": variant.sampling.samples,
             "p50_s": variant.sampling.p50_s,
@@ -96,6 +98,20 @@ def _variant(variant: VariantFindings) -> dict[str, Any]:
             {"name": s.name, "starts_s": s.starts_s, "ends_s": s.ends_s, "units": s.units}
             for s in variant.stages
         ],
+    }
+
+
+def _fidelity(found: Fidelity | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "steps": found.steps,
+        "actions": fidelity.observed(found, "actions"),
+        "free_steps": found.free_steps,
+        "free": fidelity.observed(found, "free"),
+        "posterior": found.posterior,
+        "kl_nat": found.divergence_nat,
+        "faults": fidelity.faults(found),
     }
 
 

@@ -57,6 +57,22 @@ _LEAK = _object(
     }
 )
 
+_FIDELITY = {
+    "description": "How agents thought against naive ones; null where that was not measured.",
+    **_object(
+        {
+            "steps": _COUNT,
+            "actions": _MAYBE_NUMBER,
+            "free_steps": _COUNT,
+            "free": _MAYBE_NUMBER,
+            "posterior": _MAYBE_NUMBER,
+            "kl_nat": _MAYBE_NUMBER,
+            "faults": {"type": "array", "items": _TEXT},
+        },
+        nullable=True,
+    ),
+}
+
 _VARIANT = _object(
     {
         "name": _TEXT,
@@ -96,7 +112,7 @@ _VARIANT = _object(
         "cpu_s": _MAYBE_NUMBER,
         "wall_s": _MAYBE_NUMBER,
         "pool": {"type": ["object", "null"], "additionalProperties": _MAYBE_NUMBER},
-        "fidelity": {"type": "null"},
+        "fidelity": _FIDELITY,
         "sampling": _object(
             {
                 "samples": _COUNT,
@@ -170,7 +186,7 @@ _RANKING = _object(
             "items": _object(
                 {
                     "variant": _TEXT,
-                    "reason": {"enum": ["other_work", "unfinished", "uncompared"]},
+                    "reason": {"enum": ["other_work", "unfinished", "unsound", "uncompared"]},
                 }
             ),
         },

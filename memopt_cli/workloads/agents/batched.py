@@ -134,6 +134,9 @@ class Forgetting(Batched):
         self.restart(slots)
         return stepped
 
+    def did(self, slot: int, code: int) -> None:
+        """Do nothing: that, too, is forgotten."""
+
     def beliefs(self, slot: int) -> Floats:  # noqa: ARG002
         """Return nothing: there is nothing."""
         return np.empty(0)
