@@ -64,7 +64,8 @@ def fidelity(findings: Sequence[VariantFindings], scenario: Scenario) -> list[Th
     Return the check that every scenario of agents has: a variant's agents have beliefs.
 
     Crossed where beliefs are lost or hold NaN, or where different models became one;
-    whatever that saves is not a saving. Variants without `agents` are what others are compared with.
+    whatever that saves is not a saving. Variants without `agents` are what the others are
+    compared with.
     """
     options = {variant.name: variant.agents for variant in scenario.variants}
     if scenario.workload != "agents":

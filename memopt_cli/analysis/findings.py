@@ -134,6 +134,7 @@ def variant_findings(
         stages=recording.stages,
         fidelity=recording.fidelity,
         total=memory.total(samples),
+        steady_per_s=_steady_per_s(recording),
         lateness=_lateness(recording) if clock == "wall" else 0.0,
     )
 
@@ -158,6 +159,15 @@ def _leak(recording: VariantRecording, clock: str, limit_bytes: float | None) ->
         return Leak(LeakVerdict.INCONCLUSIVE, None, None, None, 0, 0.0, reason)
     samples = [sample for sample in recording.samples if sample.stage == stage]
     return steady.growth(samples, clock=clock, limit_bytes=limit_bytes)
+
+
+def _steady_per_s(recording: VariantRecording) -> float | None:
+    """Return operations per busy second while the population is held."""
+    stage = steady.steady_stage(recording.stages)
+    held = [sample for sample in recording.samples if sample.stage == stage]
+    if not held or held[-1].busy_s <= held[0].busy_s:
+        return None
+    return (held[-1].operations - held[0].operations) / (held[-1].busy_s - held[0].busy_s)
 
 
 def _lateness(recording: VariantRecording) -> float:

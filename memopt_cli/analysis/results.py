@@ -204,6 +204,9 @@ class VariantFindings:
     total: Estimate | None = None
     """Anonymous bytes with all units there, at the end of their load, above the empty process."""
 
+    steady_per_s: float | None = None
+    """Operations of the steady stage, per second of the subject's busy time there."""
+
     lateness: float = 0.0
     """On the wall clock, how far any stage was behind its load, as a share of the stage."""
 

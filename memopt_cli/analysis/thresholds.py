@@ -194,6 +194,10 @@ def _fixed(part: _Part) -> Observed:
     return part.findings.memory.fixed, part.findings.memory.reason
 
 
+def _all_units(part: _Part) -> Observed:
+    return part.findings.total, "memory was not read at the peak, or not before the first unit"
+
+
 def _retained(part: _Part) -> Observed:
     return part.findings.retained, "the population was not emptied, or memory not read after it"
 
@@ -371,6 +375,7 @@ _OBSERVERS: dict[str, Callable[[_Part], Observed]] = {
     "memory_per_unit_loaded": _loaded,
     "memory_per_agent": _per_unit,
     "memory_per_agent_loaded": _loaded,
+    "memory_all_agents": _all_units,
     "memory_fixed": _fixed,
     "memory_total": _total,
     "memory_retained": _retained,

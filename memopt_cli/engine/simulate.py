@@ -178,6 +178,7 @@ def _transcript(scenario: Scenario) -> Transcript:
             interval_s=scenario.sampling.interval_s,
             seed=scenario.seed,
             active=scenario.agents.active,
+            greetings=scenario.agents.first_steps,
         )
     section = scenario.connections
     in_use = scenario.workload == "connections"

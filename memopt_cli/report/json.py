@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from memopt_cli.analysis import fidelity
 from memopt_cli.analysis.ranking import rankings
+from memopt_cli.report import ladder
 from memopt_cli.report.ranking import brings
 
 if TYPE_CHECKING:
@@ -49,9 +50,16 @@ def document(run: RunFindings) -> dict[str, Any]:
         "clock": run.clock,
         "environment": dict(run.environment),
         "variants": [_variant(variant) for variant in run.variants],
+        **_agents(run),
         "rankings": [_ranking(ranking) for ranking in rankings(run.variants)],
         "thresholds": [_threshold(result) for result in run.thresholds],
     }
+
+
+def _agents(run: RunFindings) -> dict[str, Any]:
+    """Return what only runs of agents have."""
+    rungs = ladder.document(run)
+    return {"ladder": rungs} if rungs else {}
 
 
 def _variant(variant: VariantFindings) -> dict[str, Any]:

@@ -193,6 +193,20 @@ _RANKING = _object(
     }
 )
 
+_RUNG = {
+    "description": "A variant of agents, and by what factor it fell against the one before.",
+    **_object(
+        {
+            "variant": _TEXT,
+            "cell": {"type": "object", "additionalProperties": _TEXT},
+            "total_bytes": _MAYBE_NUMBER,
+            "steps_per_s": _MAYBE_NUMBER,
+            "memory_factor": _MAYBE_NUMBER,
+            "time_factor": _MAYBE_NUMBER,
+        }
+    ),
+}
+
 _THRESHOLD = _object(
     {
         "metric": _TEXT,
@@ -210,26 +224,29 @@ _THRESHOLD = _object(
 
 def json_schema() -> dict[str, Any]:
     """Return the schema (JSON Schema 2020-12) of version 1 of ``run.json``."""
+    schema = _object(
+        {
+            "schema_version": {"const": 1},
+            "scenario": _TEXT,
+            "tags": {"type": "object", "additionalProperties": _TEXT},
+            "verdict": _VERDICT,
+            "exit_code": _COUNT,
+            "outcome": _OUTCOME,
+            "reason": _MAYBE_TEXT,
+            "started_at": _TEXT,
+            "wall_s": _NUMBER,
+            "simulated_s": _MAYBE_NUMBER,
+            "clock": {"enum": ["virtual", "wall"]},
+            "environment": {"type": "object"},
+            "variants": {"type": "array", "items": _VARIANT},
+            "rankings": {"type": "array", "items": _RANKING},
+            "thresholds": {"type": "array", "items": _THRESHOLD},
+        }
+    )
+    # Only runs of agents have it.
+    schema["properties"]["ladder"] = {"type": "array", "items": _RUNG}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A run of memopt",
-        **_object(
-            {
-                "schema_version": {"const": 1},
-                "scenario": _TEXT,
-                "tags": {"type": "object", "additionalProperties": _TEXT},
-                "verdict": _VERDICT,
-                "exit_code": _COUNT,
-                "outcome": _OUTCOME,
-                "reason": _MAYBE_TEXT,
-                "started_at": _TEXT,
-                "wall_s": _NUMBER,
-                "simulated_s": _MAYBE_NUMBER,
-                "clock": {"enum": ["virtual", "wall"]},
-                "environment": {"type": "object"},
-                "variants": {"type": "array", "items": _VARIANT},
-                "rankings": {"type": "array", "items": _RANKING},
-                "thresholds": {"type": "array", "items": _THRESHOLD},
-            }
-        ),
+        **schema,
     }

@@ -99,6 +99,9 @@ class AgentsSection(Section):
     active: Ratio = Field(
         default=1.0, description="Share of the agents that do all the steps; the others idle."
     )
+    first_steps: Annotated[int, BeforeValidator(whole(0, 1000))] = Field(
+        default=1, description="Steps that each agent does as it arrives, also one that will idle."
+    )
     leak_per_cycle_bytes: Size = Field(
         default=0,
         alias="leak_per_cycle",

@@ -35,9 +35,12 @@ OWN_METRICS = {
     "memory_per_connection": "connections",
     "memory_per_agent": "agents",
     "memory_per_agent_loaded": "agents",
+    "memory_all_agents": "agents",
     "fidelity": "agents",
 }
 """Metrics that only one workload has, by the word for its units or by what it does."""
+
+_OTHERWISE = {"fidelity": "Remove it.", "memory_all_agents": "Write memory_total."}
 
 SHORTEST_LIFE_S = 0.01
 """The shortest tick of a load: a population cannot be renewed faster."""
@@ -190,7 +193,7 @@ def _unknown_references(scenario: Scenario) -> Iterator[Fault]:
     for path, threshold in _with_paths(scenario.thresholds):
         if OWN_METRICS.get(threshold.metric, scenario.workload) != scenario.workload:
             what = f"{threshold.metric} in a scenario of workload '{scenario.workload}'"
-            remedy = "Remove it." if threshold.metric == "fidelity" else "Write memory_per_unit."
+            remedy = _OTHERWISE.get(threshold.metric, "Write memory_per_unit.")
             yield Fault(path[:-1], what, remedy, at_key=True)
         if threshold.stage is not None and threshold.stage not in stages:
             hint = nearest(threshold.stage, stages)

@@ -154,6 +154,7 @@ def _agents(section: AgentsSection) -> dict[str, Any]:
         "history": section.history,
         "kept_beliefs": section.kept_beliefs,
         "active": ratio(section.active),
+        "first_steps": section.first_steps,
         "leak_per_cycle": size(section.leak_per_cycle_bytes),
         "probes": section.probes,
         "probe_steps": section.probe_steps,

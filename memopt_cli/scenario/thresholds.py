@@ -46,6 +46,7 @@ METRICS: dict[str, Metric] = {
     "memory_per_unit_loaded": Metric(Dimension.SIZE, example="value<2MB"),
     "memory_per_agent": Metric(Dimension.SIZE, example="value<16KiB"),
     "memory_per_agent_loaded": Metric(Dimension.SIZE, example="value<16KiB"),
+    "memory_all_agents": Metric(Dimension.SIZE, example="value<9MB"),
     "memory_fixed": Metric(Dimension.SIZE, example="value<64MiB"),
     "memory_total": Metric(Dimension.SIZE, staged=True, windowed=_ONE, example="value<2GB"),
     "memory_retained": Metric(Dimension.SIZE, example="value<8MiB"),

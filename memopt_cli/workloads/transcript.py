@@ -77,6 +77,7 @@ class Transcript:
         interval_s: float = rates.LONGEST_TICK_S,
         seed: int,
         active: float | None = None,
+        greetings: int = 0,
     ) -> None:
         """
         Args:
@@ -88,6 +89,7 @@ class Transcript:
             seed: Of all random draws.
             active: Share of the units that speak, in turns and to the message; without it, each
                 message is a random one's, and how many there are is random.
+            greetings: Messages of each unit as it arrives, where units speak in turns.
         """
         self._load = load
         self._edges = np.cumsum(np.asarray(mix, dtype=np.float64))[:-1]
@@ -100,6 +102,7 @@ class Transcript:
         self._owed_arrivals = 0.0
         self._active = active
         self._owed_messages = 0.0
+        self._greetings = greetings
         self._turn = 0
 
     def __iter__(self) -> Iterator[Tick]:
@@ -141,6 +144,9 @@ class Transcript:
         self._live = np.concatenate([self._live, slots])
         mean_units = before + (arrivals - len(leaving)) / 2
         speakers, codes = self._messages(stage, span[1] - span[0], mean_units)
+        if self._greetings:
+            speakers = np.concatenate([np.tile(slots, self._greetings), speakers])
+            codes = np.zeros(len(speakers), np.uint8)
         gone = self._live[leaving]
         self._live = np.delete(self._live, leaving)
         self._vacant = np.concatenate([self._vacant, gone])
