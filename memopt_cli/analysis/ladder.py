@@ -50,5 +50,5 @@ def _memory(below: VariantFindings | None, variant: VariantFindings) -> Change |
 def _time(below: VariantFindings | None, variant: VariantFindings) -> Change | None:
     if below is None or not below.steady_per_s or not variant.steady_per_s:
         return None
-    before, after = (Estimate.exact(1 / each.steady_per_s) for each in (below, variant))
+    before, after = Estimate.exact(1 / below.steady_per_s), Estimate.exact(1 / variant.steady_per_s)
     return compare(before, after, spread=TIMING_SPREAD)

@@ -18,7 +18,7 @@ from memopt_cli.analysis.recording import Outcome
 from memopt_cli.errors import StoreError
 from memopt_cli.store import database, layout, reader
 from memopt_cli.store.writer import RunWriter
-from tests.making import MS, STEADY, histogram, plateau, recording, sample, variant
+from tests.making import MS, STEADY, histogram, plateau, recording, sample, thought, variant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +61,7 @@ FULL = recording(
         pauses_lost=4,
         recorder_installed=False,
         preallocated=11,
+        fidelity=thought(posterior=None, missing=1000),
     ),
     outcome=Outcome.INTERRUPTED,
     reason="SIGINT",
@@ -99,6 +100,8 @@ def write(run: Recording, directory: Path) -> RunWriter:
             transcript=one.transcript,
             pool=one.pool,
         )
+        if one.fidelity is not None:
+            writer.put_fidelity(number, one.fidelity)
     writer.finish(run.outcome, reason=run.reason, signal=run.signal, wall_s=run.wall_s)
     return writer
 
