@@ -333,6 +333,16 @@ def test_another_schema_version_is_said(tmp_path: Path) -> None:
     ) == (str(error), error.hint)
 
 
+def test_a_run_from_before_agents_is_read(tmp_path: Path) -> None:
+    """It has no table of how agents thought: that was not measured."""
+    write(FULL, tmp_path / "run").close()
+    with closing(sqlite3.connect(tmp_path / "run" / layout.SAMPLES)) as base:
+        base.execute("DROP TABLE fidelity")
+        base.commit()
+
+    assert [None] == [one.fidelity for one in reader.read(tmp_path / "run").variants]
+
+
 def test_a_run_that_had_not_begun_is_said(tmp_path: Path) -> None:
     """A run that was killed before its first row has nothing to show."""
     RunWriter(tmp_path).close()

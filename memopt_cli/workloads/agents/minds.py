@@ -179,7 +179,7 @@ class _Sharing:
 class _Derived:
     def __init__(self, model: SharedModel, threads: int) -> None:
         self._model = model
-        # A slot is always stepped by the same thread; scratch is of one thread at a time.
+        # Slots that are equal modulo the threads are never stepped at once: see `Agents`.
         self._workspaces = [Workspace(model) for _ in range(threads)]
 
     def agent(self, slot: int) -> DerivedAgent:

@@ -84,8 +84,8 @@ class Agents(InProcess):
         """
         Let the agent in each slot see, decide and act; one that is named twice does so twice.
 
-        Only what the agents do is timed, not their worlds. Each agent is always stepped by the
-        same thread; that the digest does not depend on how many there are is to be shown.
+        Only what the agents do is timed, not their worlds; with threads, what they wait for each
+        other is in it. Nothing that an agent does may depend on how many threads there are.
         """
         for turn in _rounds(np.array(slots, dtype=np.intp)):
             parts = list(self._work(turn))
@@ -127,20 +127,24 @@ class Agents(InProcess):
         return self._probing.answer(message, blocks)
 
     def _work(self, slots: Ints) -> Iterator[tuple[int, Ints]]:
-        """Yield agents that step together: of one kind, and of one thread."""
+        """Yield agents that one thread steps: of one kind, and with one scratch in common."""
         kinds = self._habitat.kinds[slots]
         for number in np.unique(kinds):
             some = slots[kinds == number]
             for thread in range(self._threads):
-                for part in _parts(some[some % self._threads == thread]):
-                    yield int(number), part
+                mine = some[some % self._threads == thread]
+                if len(mine):
+                    yield int(number), mine
 
     def _turn(self, work: tuple[int, Ints]) -> list[int]:
         """Let some agents see, decide and act; return the nanoseconds of each."""
         number, slots = work
-        seen = self._habitat.seen(slots, number)
-        codes, took = self.minds.step(slots, self._kinds[number], seen)
-        self._habitat.act(slots, number, codes)
+        took = []
+        for part in _parts(slots):
+            seen = self._habitat.seen(part, number)
+            codes, part_took = self.minds.step(part, self._kinds[number], seen)
+            self._habitat.act(part, number, codes)
+            took += part_took
         return took
 
 
