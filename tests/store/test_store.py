@@ -340,7 +340,7 @@ def test_a_run_from_before_agents_is_read(tmp_path: Path) -> None:
         base.execute("DROP TABLE fidelity")
         base.commit()
 
-    assert [None] == [one.fidelity for one in reader.read(tmp_path / "run").variants]
+    assert {None} == {one.fidelity for one in reader.read(tmp_path / "run").variants}
 
 
 def test_a_run_that_had_not_begun_is_said(tmp_path: Path) -> None:
