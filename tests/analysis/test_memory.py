@@ -390,6 +390,15 @@ def test_all_units_are_what_the_peak_added_to_the_empty_process() -> None:
     assert memory.total(samples) == Estimate(59_000, 59_000 - 8192, 59_000 + 8192, How.MEASURED)
 
 
+def test_all_units_may_have_taken_what_was_free() -> None:
+    """Free heap that shrank is in the interval; free heap that grew is in the value already."""
+    before = plateau(0, 1000, heap_free_bytes=700_000)
+    for free, hidden in ((500_000, 200_000), (900_000, 0)):
+        after = plateau(100, 60_000, heap_free_bytes=free)
+        most = 59_000 + 8192 + hidden
+        assert memory.total([before, after]) == Estimate(59_000, 50_808, most, How.MEASURED)
+
+
 @pytest.mark.parametrize(
     "samples",
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 AT_ONCE = 4096
 """Agents that see and act together: bounds the scratch arrays of their worlds."""
 
+_REHEARSED = "G3"
 _TRAIL = struct.Struct("<QQQ")
 
 
@@ -150,9 +152,30 @@ class Agents(InProcess):
 
 def build(settings: AgentsSettings, *, latency: Histogram) -> Agents:
     """Return the population that a variant of a scenario describes."""
-    minds: Minds
-    minds = FAULTS[settings.fault](settings) if settings.layout == "batched" else OneByOne(settings)
-    return Agents(settings, minds, latency=latency)
+    _rehearse(replace(settings, models=(_REHEARSED,), shares=(1.0,), capacity=1, threads=1))
+    return Agents(settings, _minds(settings), latency=latency)
+
+
+def _minds(settings: AgentsSettings) -> Minds:
+    if settings.layout == "batched":
+        return FAULTS[settings.fault](settings)
+    return OneByOne(settings)
+
+
+def _rehearse(settings: AgentsSettings) -> None:
+    """Let an agent of a small model live once, so that code is part of the fixed cost."""
+    minds = _minds(settings)
+    slots = np.zeros(1, dtype=np.intp)
+    for kind, _ in kinds_of(settings):
+        habitat = Habitat([kind], seed=settings.seed, capacity=1)
+        habitat.settle(slots, slots, slots)
+        minds.begin(slots, kind, 0.0)
+        for _ in range(2):
+            codes, _ = minds.step(slots, kind, habitat.seen(slots, 0))
+            habitat.act(slots, 0, codes)
+        minds.settle(0.0)
+        minds.history(0)
+        minds.end(0)
 
 
 def _parts(slots: Ints) -> Iterator[Ints]:
