@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from memopt_cli.optimizer.agents import TIERS, ModelStore, Population
+from memopt_cli.optimizer.memory import give_back
 from memopt_cli.workloads.agents.minds import OneByOne, shares
 
 if TYPE_CHECKING:
@@ -111,8 +112,11 @@ class Batched:
         return self._known[kind]
 
     def _made(self, kind: Kind) -> Population:
+        shared = self._store.intern(kind.model())
+        # Making a model and compiling it take ten times what is kept of it.
+        give_back()
         return Population(
-            self._store.intern(kind.model()),
+            shared,
             tier=self._tier,
             history=self._settings.history,
             clock=lambda: self._at_s,

@@ -9,6 +9,7 @@ import numpy as np
 
 from memopt_cli.optimizer.agents import Learner, ModelStore, learner_base
 from memopt_cli.optimizer.agents.planning import Workspace
+from memopt_cli.optimizer.memory import give_back
 from memopt_cli.workloads.agents.naive import NaiveAgent
 from memopt_cli.workloads.agents.rungs import ContiguousAgent, DerivedAgent, SharingAgent
 
@@ -149,7 +150,10 @@ def template(kind: Kind, settings: AgentsSettings) -> Template:
             return _Naive(kind.model(), learns=True) if kind.learns else _Contiguous(kind.model())
         case "shared":
             return _Sharing(ContiguousAgent(kind.model()))
-    return _Derived(ModelStore().intern(kind.model()), settings.threads)
+    model = ModelStore().intern(kind.model())
+    # Making a model and compiling it take ten times what is kept of it.
+    give_back()
+    return _Derived(model, settings.threads)
 
 
 class _Naive:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from memopt_cli.optimizer.memory import give_back
 from memopt_cli.workloads.agents.batched import FAULTS
 from memopt_cli.workloads.agents.habitat import Habitat
 from memopt_cli.workloads.agents.kinds import Turns, kinds_of
@@ -153,7 +154,10 @@ class Agents(InProcess):
 def build(settings: AgentsSettings, *, latency: Histogram) -> Agents:
     """Return the population that a variant of a scenario describes."""
     _rehearse(replace(settings, models=(_REHEARSED,), shares=(1.0,), capacity=1, threads=1))
-    return Agents(settings, _minds(settings), latency=latency)
+    population = Agents(settings, _minds(settings), latency=latency)
+    # Agents could hide in what setting their worlds up took.
+    give_back()
+    return population
 
 
 def _minds(settings: AgentsSettings) -> Minds:
