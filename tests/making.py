@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from memopt_cli.analysis.recording import Outcome, Recording, Sample, StageSpan, VariantRecording
+from memopt_cli.analysis.recording import (
+    Fidelity,
+    Outcome,
+    Recording,
+    Sample,
+    StageSpan,
+    VariantRecording,
+)
 from memopt_cli.analysis.results import (
     Distribution,
     Estimate,
@@ -20,12 +27,14 @@ from memopt_cli.analysis.results import (
 )
 from memopt_cli.exit_codes import ExitCode
 from memopt_cli.profiler.histogram import Histogram
+from memopt_cli.scenario.checks import OWN_METRICS
 from memopt_cli.scenario.model import Scenario
 from memopt_cli.units import Dimension
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+AGENTS_ONLY = {metric for metric, word in OWN_METRICS.items() if word == "agents"}
 KIB, MIB = 1024, 1024**2
 MS = 1_000_000
 """Nanoseconds."""
@@ -138,20 +147,21 @@ def recording(*variants: VariantRecording, **changes: Any) -> Recording:
 def scenario(
     thresholds: dict[str, Any] | None = None, *names: str, leak: dict[str, Any] | None = None
 ) -> Scenario:
-    """Return a scenario with these thresholds and leak limits, and variants of these names."""
+    """Return a scenario with these limits, of agents if one asks, and variants so named."""
+    word = "agents" if AGENTS_ONLY & (thresholds or {}).keys() else "connections"
     return Scenario.model_validate(
         {
             "version": 1,
             "name": "small",
             "description": "A thousand connections.",
-            "workload": "connections",
+            "workload": word,
             "variants": [{"name": name} for name in names or ("optimized",)],
             "load": {
                 "stages": [
                     {
                         "name": stage.name,
                         "duration": f"{stage.ends_s - stage.starts_s:g}s",
-                        "connections": stage.units,
+                        word: stage.units,
                     }
                     for stage in STAGES
                 ]
@@ -165,6 +175,24 @@ def scenario(
 def estimate(value: float, half_width: float = 0.0, how: How = How.FITTED) -> Estimate:
     """Return a figure with a symmetric interval."""
     return Estimate(value, value - half_width, value + half_width, how)
+
+
+def thought(**changes: Any) -> Fidelity:
+    """Return how agents thought that thought as naive ones do."""
+    values: dict[str, Any] = {
+        "steps": 1000,
+        "same_actions": 1000,
+        "free_steps": 1000,
+        "same_free_actions": 1000,
+        "posterior": 5e-16,
+        "divergence_nat": 3e-16,
+        "missing": 0,
+        "not_finite": 0,
+        "impossible": 0,
+        "twins": 50,
+        "merged": 0,
+    }
+    return Fidelity(**{**values, **changes})
 
 
 def distribution(*durations_ns: int) -> Distribution:

@@ -35,6 +35,15 @@ def test_the_scenario_is_valid_and_twelve_lines_long(tmp_path: Path) -> None:
     assert 12 == len(block.splitlines())
 
 
+def test_the_scenario_of_agents_is_valid(tmp_path: Path) -> None:
+    """What stands in the part on agents can be copied into a file, below a version and a name."""
+    (block,) = _blocks("yml")
+    path = tmp_path / "agents.yaml"
+    path.write_text(f"version: 1\nname: copied\n{block}", encoding="utf-8")
+
+    assert "agents" == loading.load(path).scenario.workload
+
+
 def test_the_scenario_passes(tmp_path: Path) -> None:
     """Who runs the scenario as it stands sees it pass."""
     (block,) = _blocks("yaml")

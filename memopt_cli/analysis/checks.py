@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from memopt_cli.analysis.fidelity import faults
 from memopt_cli.analysis.limits import compare
 from memopt_cli.analysis.results import Estimate, LeakVerdict, ThresholdResult, Verdict
 from memopt_cli.analysis.thresholds import reference_of
@@ -13,6 +14,7 @@ from memopt_cli.units import Dimension, format_size
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from memopt_cli.analysis.recording import Fidelity
     from memopt_cli.analysis.results import VariantFindings
     from memopt_cli.scenario.model import Scenario
 
@@ -44,6 +46,42 @@ def _same_work(variant: VariantFindings) -> ThresholdResult:
     reason = "" if variant.same_work else "its units remember something else than the first's"
     result = _implied(variant, "same_work", "digest==first", verdict, reason)
     return replace(result, observed=Estimate.exact(float(variant.same_work)))
+
+
+SAME_ACTIONS = 0.999
+"""Share of its steps in which an agent must act as a naive one, led and on its own."""
+
+
+def thinks_the_same(found: Fidelity | None) -> bool:
+    """Return whether agents are known to act as naive ones, in all but one step of a thousand."""
+    if found is None or faults(found) or not found.steps or not found.free_steps:
+        return False
+    shares = found.same_actions / found.steps, found.same_free_actions / found.free_steps
+    return min(shares) >= SAME_ACTIONS
+
+
+def fidelity(findings: Sequence[VariantFindings], scenario: Scenario) -> list[ThresholdResult]:
+    """
+    Return the check that every scenario of agents has: a variant's agents have beliefs.
+
+    Crossed where beliefs are lost or hold NaN, or where different models became one;
+    whatever that saves is not a saving. Variants without `agents` are what the others are
+    compared with.
+    """
+    options = {variant.name: variant.agents for variant in scenario.variants}
+    if scenario.workload != "agents":
+        return []
+    return [_sound(variant) for variant in findings if options.get(variant.name) is not None]
+
+
+def _sound(variant: VariantFindings) -> ThresholdResult:
+    if variant.fidelity is None:
+        reason = "its agents were not compared with naive ones"
+        return _implied(variant, "fidelity", "sound", Verdict.INCONCLUSIVE, reason)
+    told = "; ".join(faults(variant.fidelity))
+    verdict = Verdict.CROSSED if told else Verdict.PASSED
+    result = _implied(variant, "fidelity", "sound", verdict, told)
+    return replace(result, observed=Estimate.exact(float(not told)))
 
 
 def on_schedule(findings: Sequence[VariantFindings], *, clock: str) -> list[ThresholdResult]:

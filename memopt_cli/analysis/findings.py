@@ -59,6 +59,7 @@ def judge(recording: Recording, scenario: Scenario) -> RunFindings:
     results = (
         *checks.same_work(variants),
         *checks.on_schedule(variants, clock=recording.clock),
+        *checks.fidelity(variants, scenario),
         *checks.leaks(variants, scenario),
         *_judged(recording, scenario, variants),
     )
@@ -137,6 +138,9 @@ def variant_findings(
         pool=recording.pool,
         sampling=_sampling_cost(samples),
         stages=recording.stages,
+        fidelity=recording.fidelity,
+        total=memory.total(samples),
+        steady_per_s=_steady_per_s(recording),
         lateness=_lateness(recording) if clock == "wall" else 0.0,
     )
 
@@ -148,7 +152,10 @@ def _cell(variant: VariantRecording) -> tuple[tuple[str, str], ...]:
 def _same_work(recording: VariantRecording, first: VariantRecording) -> bool | None:
     if recording is first or not recording.digest or not first.digest:
         return None
-    return (recording.digest, recording.transcript) == (first.digest, first.transcript)
+    if (recording.digest, recording.transcript) == (first.digest, first.transcript):
+        return True
+    # Agents whose beliefs are rounded may once do otherwise; how rarely is what was judged.
+    return recording.transcript == first.transcript and checks.thinks_the_same(recording.fidelity)
 
 
 def _leak(
@@ -180,6 +187,15 @@ def _severities(limits: LeakSection) -> dict[Severity, float]:
         Severity.HIGH: found.high_bytes_per_s,
         Severity.CRITICAL: found.critical_bytes_per_s,
     }
+
+
+def _steady_per_s(recording: VariantRecording) -> float | None:
+    """Return operations per busy second while the population is held."""
+    stage = steady.steady_stage(recording.stages)
+    held = [sample for sample in recording.samples if sample.stage == stage]
+    if not held or held[-1].busy_s <= held[0].busy_s:
+        return None
+    return (held[-1].operations - held[0].operations) / (held[-1].busy_s - held[0].busy_s)
 
 
 def _lateness(recording: VariantRecording) -> float:

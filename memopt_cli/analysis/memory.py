@@ -138,6 +138,29 @@ def retained(samples: Sequence[Sample]) -> Estimate | None:
     )
 
 
+def total(samples: Sequence[Sample]) -> Estimate | None:
+    """
+    Return the anonymous bytes of all units and what they share, at the end of the peak.
+
+    Measured as the difference of the last plateau that held the peak and the last one before
+    the first unit; the interval is a page at either end, and above it what the units may have
+    taken of heap that was free before, which the kernel does not see.
+    """
+    peak = max((sample.units for sample in samples), default=0)
+    first = next((number for number, sample in enumerate(samples) if sample.units), 0)
+    before = [one for one in samples[:first] if one.anonymous_bytes is not None]
+    held = [one for one in samples if one.is_plateau and one.units == peak]
+    if not peak or not before or not held:
+        return None
+    empty, full = before[-1], held[-1]
+    if empty.anonymous_bytes is None or full.anonymous_bytes is None:
+        return None
+    coarse = _RESOLUTION_BYTES[ANONYMOUS]
+    hidden = max(0, (empty.heap_free_bytes or 0) - (full.heap_free_bytes or 0))
+    grown = full.anonymous_bytes - empty.anonymous_bytes
+    return Estimate(grown, grown - coarse, grown + coarse + hidden, How.MEASURED)
+
+
 def _exact(samples: Sequence[Sample]) -> list[int]:
     return [s.anonymous_bytes for s in samples if s.anonymous_bytes is not None and not s.units]
 

@@ -18,6 +18,7 @@ from memopt_cli.analysis.comparison import (
     in_one_series,
     loaded_apart,
 )
+from memopt_cli.analysis.fidelity import faults
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.results import Estimate
 
@@ -32,6 +33,9 @@ class Refusal(StrEnum):
 
     OTHER_WORK = "other_work"
     UNFINISHED = "unfinished"
+    UNSOUND = "unsound"
+    """Its agents lost beliefs, or different models became one."""
+
     UNCOMPARED = "uncompared"
     """It or the reference has no digest."""
 
@@ -113,6 +117,8 @@ def _ranking(group: Sequence[VariantFindings]) -> Ranking:
 
 
 def _refusal(variant: VariantFindings, first: VariantFindings) -> Refusal | None:
+    if variant.fidelity is not None and faults(variant.fidelity):
+        return Refusal.UNSOUND
     if variant.same_work is False:
         return Refusal.OTHER_WORK
     if {variant.outcome, first.outcome} != {Outcome.FINISHED}:

@@ -99,6 +99,42 @@ class StageSpan:
 
 
 @dataclass(frozen=True, slots=True)
+class Fidelity:
+    """How a variant's agents thought, against naive ones in the same situations."""
+
+    steps: int
+    """Agent-steps of agents that were led: saw and did what the naive ones saw and did."""
+
+    same_actions: int
+    """Of those, the ones in which they would have done the same."""
+
+    free_steps: int
+    """Agent-steps of agents on their own, in worlds like those of the naive ones."""
+
+    same_free_actions: int
+    posterior: float | None
+    """The largest difference of a belief; `None` if there was none to compare."""
+
+    divergence_nat: float | None
+    """The largest KL(naive || judged) of those that are finite."""
+
+    missing: int
+    """Led steps after which beliefs were lost."""
+
+    not_finite: int
+    """Led steps after which beliefs held NaN or infinity."""
+
+    impossible: int
+    """Led steps after which a state that naive agents hold possible had no probability at all."""
+
+    twins: int
+    """Steps in which agents of two models of one shape should have believed otherwise."""
+
+    merged: int
+    """Of those, the ones in which they believed the same."""
+
+
+@dataclass(frozen=True, slots=True)
 class VariantRecording:
     """All that was recorded of one variant in one cell of the matrix."""
 
@@ -135,6 +171,8 @@ class VariantRecording:
 
     beside: VariantRecording | None = None
     """The same variant of the baseline."""
+    fidelity: Fidelity | None = None
+    """Of agents; `None` where it was not measured."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from memopt_cli.analysis.recording import Outcome, StageSpan
+    from memopt_cli.analysis.recording import Fidelity, Outcome, StageSpan
     from memopt_cli.exit_codes import ExitCode
     from memopt_cli.units import Dimension
 
@@ -226,6 +226,15 @@ class VariantFindings:
     pool: Mapping[str, float | None] | None
     sampling: SamplingCost
     stages: tuple[StageSpan, ...]
+    fidelity: Fidelity | None = None
+    """How agents thought; `None` where that was not measured."""
+
+    total: Estimate | None = None
+    """Anonymous bytes with all units there, at the end of their load, above the empty process."""
+
+    steady_per_s: float | None = None
+    """Operations of the steady stage, per second of the subject's busy time there."""
+
     lateness: float = 0.0
     """On the wall clock, how far any stage was behind its load, as a share of the stage."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis import durations, threshold_growth
+from memopt_cli.analysis import durations, fidelity, threshold_growth
 from memopt_cli.analysis.results import Estimate, How
 from memopt_cli.analysis.threshold_parts import operations, sample_before
 from memopt_cli.profiler.histogram import merged
@@ -38,6 +38,10 @@ def _loaded(part: Part) -> Observed:
 
 def _fixed(part: Part) -> Observed:
     return part.findings.memory.fixed, part.findings.memory.reason
+
+
+def _all_units(part: Part) -> Observed:
+    return part.findings.total, "memory was not read at the peak, or not before the first unit"
 
 
 def _retained(part: Part) -> Observed:
@@ -149,6 +153,14 @@ def aggregate(threshold: Threshold | Expression, histogram: Histogram) -> Estima
     return _exactly(found[threshold.aggregation])
 
 
+def _fidelity(part: Part) -> Observed:
+    found = part.findings.fidelity
+    if found is None:
+        return None, "the agents were not compared with naive ones"
+    reason = "nothing was compared"
+    return _exactly(fidelity.observed(found, part.threshold.aggregation)), reason
+
+
 def _exactly(value: float | None) -> Estimate | None:
     return None if value is None else Estimate.exact(value)
 
@@ -160,6 +172,9 @@ OBSERVERS: dict[str, Callable[[Part], Observed]] = {
     "memory_per_unit": _per_unit,
     "memory_per_connection_loaded": _loaded,
     "memory_per_unit_loaded": _loaded,
+    "memory_per_agent": _per_unit,
+    "memory_per_agent_loaded": _loaded,
+    "memory_all_agents": _all_units,
     "memory_fixed": _fixed,
     "memory_total": _total,
     "memory_retained": _retained,
@@ -170,5 +185,6 @@ OBSERVERS: dict[str, Callable[[Part], Observed]] = {
     "gc_pause_share": _pause_share,
     "operation_latency": _latency,
     "operations_per_s": _rate,
+    "fidelity": _fidelity,
 }
 """How each metric of `memopt_cli.scenario.thresholds.METRICS` is read from a recording."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis import threshold_growth
+from memopt_cli.analysis import fidelity, threshold_growth
 from memopt_cli.analysis.limits import compare
 from memopt_cli.analysis.results import ThresholdResult, Verdict
 from memopt_cli.analysis.threshold_metrics import observe
@@ -60,6 +60,8 @@ def judge(
         )
     if verdict is Verdict.CROSSED and threshold.metric in threshold_growth.OF_LEAKS:
         verdict, reason = threshold_growth.unless_it_ends(part)
+    if threshold.metric == "fidelity" and findings.fidelity and fidelity.faults(findings.fidelity):
+        verdict, reason = Verdict.CROSSED, "; ".join(fidelity.faults(findings.fidelity))
     return ThresholdResult(
         metric=threshold.metric,
         expression=threshold.expression,

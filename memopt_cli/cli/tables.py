@@ -123,7 +123,7 @@ def _memory(variant: VariantFindings) -> list[str]:
 
 def _label(variant: VariantFindings) -> str:
     """Return the variant's name, with what varies besides the population in its own column."""
-    sized = variant.cell.keys() <= {"connections", "units"}
+    sized = variant.cell.keys() <= {"connections", "agents", "units"}
     return variant.name if sized else variant.label
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from memopt_cli.analysis.recording import Outcome, Sample, StageSpan
+    from memopt_cli.analysis.recording import Fidelity, Outcome, Sample, StageSpan
     from memopt_cli.profiler.histogram import Histogram
 
 
@@ -79,6 +79,8 @@ class VariantEnded:
     digest: str = ""
     transcript: str = ""
     pool: Mapping[str, float | None] | None = None
+    fidelity: Fidelity | None = None
+    """How agents thought; `None` where that was not measured."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,8 @@ class _Keeper:
                     transcript=event.transcript,
                     pool=event.pool,
                 )
+                if event.fidelity is not None:
+                    writer.put_fidelity(self._variant, event.fidelity)
             case events.RunEnded():
                 writer.finish(
                     event.outcome, reason=event.reason, signal=event.signal, wall_s=event.wall_s

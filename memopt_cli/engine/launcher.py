@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from memopt_cli.engine.stopping import StopRequest
     from memopt_cli.workloads.settings import SubjectSettings
     from memopt_cli.workloads.transcript import Tick
+    from memopt_cli.workloads.wire import Message
 
 ANSWER_WITHIN_S = 120.0
 """A tick is at most a second of load; a subject that needs longer for one is hung."""
@@ -53,6 +54,9 @@ class Subject(Protocol):
 
     def finish(self) -> dict[str, Any]:
         """Return ``digest``, ``transcript`` and ``pool``."""
+
+    def exchange(self, message: Message, *blocks: bytes) -> tuple[Message, list[bytes]]:
+        """Send a command of the population's own, and return its answer and its blocks."""
 
     def death(self) -> TargetError:
         """Return why the process is gone."""
@@ -159,8 +163,14 @@ class LocalSubject:
         return self.ask({"do": "finish"})
 
     def ask(self, message: dict[str, Any], *blocks: bytes) -> dict[str, Any]:
+        """Send a command and return its answer; raises as `exchange` does."""
+        return self.exchange(message, *blocks)[0]
+
+    def exchange(
+        self, message: dict[str, Any], *blocks: bytes
+    ) -> tuple[dict[str, Any], list[bytes]]:
         """
-        Send a command and return its answer.
+        Send a command and return its answer, and the blocks that came with it.
 
         Raises:
             SubjectDied: The process ended, or closed the connection.
@@ -180,7 +190,7 @@ class LocalSubject:
         received = wire.receive(self._replies)
         if received is None:
             raise self.death()
-        return received[0]
+        return received
 
     def close(self) -> None:
         """End the process: ask, then kill; and give back all descriptors."""

@@ -14,12 +14,13 @@ from memopt_cli.engine.events import (
     VariantEnded,
     VariantStarted,
 )
+from memopt_cli.engine.judging import Judge
 from memopt_cli.engine.sampler import Sampler
 from memopt_cli.engine.stopping import Stopped
 from memopt_cli.errors import MeasurementError, TargetError
 from memopt_cli.profiler import environment
 from memopt_cli.workloads.outlook import expected_operations, peak_units
-from memopt_cli.workloads.settings import settings_for
+from memopt_cli.workloads.settings import AgentsSettings, settings_for
 from memopt_cli.workloads.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def simulate(
         stop: Looked at between and during waits.
     """
     began = clock.now()
+    judge = Judge(stop)
     work = [(cell, variant) for cell in plan.cells for variant in cell.scenario.variants]
     yield RunStarted(
         scenario=scenario_yaml,
@@ -72,7 +74,7 @@ def simulate(
     outcome, reason = Outcome.FINISHED, ""
     for cell, variant in work:
         try:
-            yield from _variant(cell, variant, launcher, clock, stop)
+            yield from _variant(cell, variant, launcher, clock, stop, judge)
         except (TargetError, MeasurementError) as exc:
             failure = f"{exc}. {exc.hint}".rstrip(". ")
             outcome, reason = Outcome.FAILED, f"{variant.name}: {failure}"
@@ -85,7 +87,12 @@ def simulate(
 
 
 def _variant(
-    cell: Cell, variant: Variant, launcher: Launcher, clock: Clock, stop: StopRequest
+    cell: Cell,
+    variant: Variant,
+    launcher: Launcher,
+    clock: Clock,
+    stop: StopRequest,
+    judge: Judge,
 ) -> Iterator[Event]:
     """Run one variant in a fresh process."""
     scenario = cell.scenario
@@ -108,6 +115,9 @@ def _variant(
         finally:
             sampler.close()
         told = subject.finish()
+        fidelity = None
+        if isinstance(settings.population, AgentsSettings):
+            fidelity = judge.judge(subject, scenario, variant, settings.population)
     finally:
         subject.close()
     yield VariantEnded(
@@ -115,6 +125,7 @@ def _variant(
         digest=told["digest"],
         transcript=told["transcript"],
         pool=told["pool"],
+        fidelity=fidelity,
     )
 
 
@@ -161,6 +172,14 @@ def _ticks(
 
 
 def _transcript(scenario: Scenario) -> Transcript:
+    if scenario.workload == "agents":
+        return Transcript(
+            scenario.load,
+            interval_s=scenario.sampling.interval_s,
+            seed=scenario.seed,
+            active=scenario.agents.active,
+            greetings=scenario.agents.first_steps,
+        )
     section = scenario.connections
     in_use = scenario.workload == "connections"
     return Transcript(

@@ -22,7 +22,7 @@ from memopt_cli.profiler.recorder import Recorder
 from memopt_cli.workloads import wire
 from memopt_cli.workloads.connections.population import build
 from memopt_cli.workloads.lifeline import die_with
-from memopt_cli.workloads.settings import ConnectionsSettings, SubjectSettings
+from memopt_cli.workloads.settings import AgentsSettings, ConnectionsSettings, SubjectSettings
 from memopt_cli.workloads.synthetic import Synthetic
 
 if TYPE_CHECKING:
@@ -67,6 +67,9 @@ class Subject:
                         wire.send(replies, self._read_heap())
                     case "finish":
                         wire.send(replies, self._finish())
+                    case "probe":
+                        answer, kept = self._population.probe(message, blocks)
+                        wire.send(replies, answer, *kept)
                     case _:
                         break
         recorder.remove()
@@ -151,6 +154,11 @@ def _population(settings: SubjectSettings, latency: Histogram) -> InProcess:
     described = settings.population
     if isinstance(described, ConnectionsSettings):
         return build(described, latency=latency)
+    if isinstance(described, AgentsSettings):
+        # It brings numpy along, which the others do without.
+        from memopt_cli.workloads.agents import population as agents
+
+        return agents.build(described, latency=latency)
     return Synthetic(
         bytes_per_unit=described.bytes_per_unit,
         leak_bytes=described.leak_bytes,

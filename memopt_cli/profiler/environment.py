@@ -19,6 +19,8 @@ SUBJECT_SETTINGS = {
     # malloc's cache per thread counts as in use what is free, up to seven blocks of each
     # size: with it, the first units of a small population seem to cost nothing.
     "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0",
+    # One core does the work of one: threads of a linear-algebra library would be in no figure.
+    "OPENBLAS_NUM_THREADS": "1",
 }
 """What subjects of our own are started with, so that their heaps can be compared."""
 

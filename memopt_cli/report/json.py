@@ -6,12 +6,15 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from memopt_cli.analysis import fidelity
 from memopt_cli.analysis.ranking import rankings
+from memopt_cli.report import ladder
 from memopt_cli.report.ranking import brings
 
 if TYPE_CHECKING:
     from memopt_cli.analysis.comparison import Change
     from memopt_cli.analysis.ranking import Ranking, Standing
+    from memopt_cli.analysis.recording import Fidelity
     from memopt_cli.analysis.results import (
         Baseline,
         Distribution,
@@ -49,9 +52,16 @@ def document(run: RunFindings) -> dict[str, Any]:
         "environment": dict(run.environment),
         "baseline": run.baseline or None,
         "variants": [_variant(variant) for variant in run.variants],
+        **_agents(run),
         "rankings": [_ranking(ranking) for ranking in rankings(run.variants)],
         "thresholds": [_threshold(result) for result in run.thresholds],
     }
+
+
+def _agents(run: RunFindings) -> dict[str, Any]:
+    """Return what only runs of agents have."""
+    rungs = ladder.document(run)
+    return {"ladder": rungs} if rungs else {}
 
 
 def _variant(variant: VariantFindings) -> dict[str, Any]:
@@ -87,7 +97,7 @@ def _variant(variant: VariantFindings) -> dict[str, Any]:
         "cpu_s": variant.cpu_s if measured else None,
         "wall_s": variant.wall_s if measured else None,
         "pool": None if variant.pool is None else dict(variant.pool),
-        "fidelity": None,
+        "fidelity": _fidelity(variant.fidelity),
         "sampling": {
             "samples": variant.sampling.samples,
             "p50_s": variant.sampling.p50_s,
@@ -98,6 +108,20 @@ def _variant(variant: VariantFindings) -> dict[str, Any]:
             {"name": s.name, "starts_s": s.starts_s, "ends_s": s.ends_s, "units": s.units}
             for s in variant.stages
         ],
+    }
+
+
+def _fidelity(found: Fidelity | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "steps": found.steps,
+        "actions": fidelity.observed(found, "actions"),
+        "free_steps": found.free_steps,
+        "free": fidelity.observed(found, "free"),
+        "posterior": found.posterior,
+        "kl_nat": found.divergence_nat,
+        "faults": fidelity.faults(found),
     }
 
 

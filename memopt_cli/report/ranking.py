@@ -96,6 +96,8 @@ def refusal(why: Refusal, ranking: Ranking) -> str:
             return f"is not ranked: it did other work than {ranking.reference}"
         case Refusal.UNFINISHED:
             return f"is not ranked: it or {ranking.reference} did not finish"
+        case Refusal.UNSOUND:
+            return "is not ranked: its agents do not think as they should"
         case Refusal.UNCOMPARED:
             return f"is not ranked: nothing shows that it did the work of {ranking.reference}"
 

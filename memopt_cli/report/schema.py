@@ -82,6 +82,22 @@ _LEAK = _object(
     }
 )
 
+_FIDELITY = {
+    "description": "How agents thought against naive ones; null where that was not measured.",
+    **_object(
+        {
+            "steps": _COUNT,
+            "actions": _MAYBE_NUMBER,
+            "free_steps": _COUNT,
+            "free": _MAYBE_NUMBER,
+            "posterior": _MAYBE_NUMBER,
+            "kl_nat": _MAYBE_NUMBER,
+            "faults": {"type": "array", "items": _TEXT},
+        },
+        nullable=True,
+    ),
+}
+
 _VARIANT = _object(
     {
         "name": _TEXT,
@@ -121,7 +137,7 @@ _VARIANT = _object(
         "cpu_s": _MAYBE_NUMBER,
         "wall_s": _MAYBE_NUMBER,
         "pool": {"type": ["object", "null"], "additionalProperties": _MAYBE_NUMBER},
-        "fidelity": {"type": "null"},
+        "fidelity": _FIDELITY,
         "sampling": _object(
             {
                 "samples": _COUNT,
@@ -195,12 +211,26 @@ _RANKING = _object(
             "items": _object(
                 {
                     "variant": _TEXT,
-                    "reason": {"enum": ["other_work", "unfinished", "uncompared"]},
+                    "reason": {"enum": ["other_work", "unfinished", "unsound", "uncompared"]},
                 }
             ),
         },
     }
 )
+
+_RUNG = {
+    "description": "A variant of agents, and by what factor it fell against the one before.",
+    **_object(
+        {
+            "variant": _TEXT,
+            "cell": {"type": "object", "additionalProperties": _TEXT},
+            "total_bytes": _MAYBE_NUMBER,
+            "steps_per_s": _MAYBE_NUMBER,
+            "memory_factor": _MAYBE_NUMBER,
+            "time_factor": _MAYBE_NUMBER,
+        }
+    ),
+}
 
 _THRESHOLD = _object(
     {
@@ -219,30 +249,33 @@ _THRESHOLD = _object(
 
 def json_schema() -> dict[str, Any]:
     """Return the schema (JSON Schema 2020-12) of version 1 of ``run.json``."""
+    schema = _object(
+        {
+            "schema_version": {"const": 1},
+            "scenario": _TEXT,
+            "tags": {"type": "object", "additionalProperties": _TEXT},
+            "verdict": _VERDICT,
+            "exit_code": _COUNT,
+            "outcome": _OUTCOME,
+            "reason": _MAYBE_TEXT,
+            "started_at": _TEXT,
+            "wall_s": _NUMBER,
+            "simulated_s": _MAYBE_NUMBER,
+            "clock": {"enum": ["virtual", "wall"]},
+            "environment": {"type": "object"},
+            "baseline": {
+                **_MAYBE_TEXT,
+                "description": "The run that growth was judged beside, as it was named.",
+            },
+            "variants": {"type": "array", "items": _VARIANT},
+            "rankings": {"type": "array", "items": _RANKING},
+            "thresholds": {"type": "array", "items": _THRESHOLD},
+        }
+    )
+    # Only runs of agents have it.
+    schema["properties"]["ladder"] = {"type": "array", "items": _RUNG}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A run of memopt",
-        **_object(
-            {
-                "schema_version": {"const": 1},
-                "scenario": _TEXT,
-                "tags": {"type": "object", "additionalProperties": _TEXT},
-                "verdict": _VERDICT,
-                "exit_code": _COUNT,
-                "outcome": _OUTCOME,
-                "reason": _MAYBE_TEXT,
-                "started_at": _TEXT,
-                "wall_s": _NUMBER,
-                "simulated_s": _MAYBE_NUMBER,
-                "clock": {"enum": ["virtual", "wall"]},
-                "environment": {"type": "object"},
-                "baseline": {
-                    **_MAYBE_TEXT,
-                    "description": "The run that growth was judged beside, as it was named.",
-                },
-                "variants": {"type": "array", "items": _VARIANT},
-                "rankings": {"type": "array", "items": _RANKING},
-                "thresholds": {"type": "array", "items": _THRESHOLD},
-            }
-        ),
+        **schema,
     }

@@ -131,9 +131,32 @@ def observed(result: ThresholdResult) -> str:
         return "equal digests" if equal else "different digests"
     if result.metric == "gc_pause" and result.observed == Estimate.exact(0.0):
         return "no pauses"
+    if result.metric == "fidelity":
+        return _fidelity(result)
     if result.metric == "on_schedule":
         return "on time" if result.verdict is Verdict.PASSED else "late"
     return estimate(result.observed, result.dimension)
+
+
+def _fidelity(result: ThresholdResult) -> str:
+    """Return how agents thought: distances are too small for anything but exponents."""
+    if result.observed is None:
+        return NOT_MEASURED
+    if result.expression == "sound":
+        return "sound" if result.observed.value else "refused"
+    if result.dimension is Dimension.RATIO:
+        return share(result.observed.value)
+    return f"{result.observed.value:.1e}"
+
+
+def share(value: float) -> str:
+    """
+    Return a share in percent that is 100 % only where nothing is missing.
+
+    >>> share(1.0), share(0.99996), share(0.9985)
+    ('100 %', '99.99 %', '99.85 %')
+    """
+    return "100 %" if value == 1 else f"{math.floor(value * 1e4) / 1e2:.2f} %"
 
 
 def expression(result: ThresholdResult) -> str:

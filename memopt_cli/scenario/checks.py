@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from memopt_cli.scenario import shortform
+from memopt_cli.scenario.agents import agents_faults
 from memopt_cli.scenario.faults import Fault
 from memopt_cli.scenario.fields import MAX_DURATION_S, MAX_POPULATION
 from memopt_cli.scenario.nearest import nearest
@@ -18,14 +19,28 @@ if TYPE_CHECKING:
     from memopt_cli.scenario.model import Scenario, Threshold
     from memopt_cli.scenario.section import Section
 
-LATER_WORKLOADS = ("sockets", "agents", "target")
-UNIT_WORDS = {"connections": "connections", "synthetic": "units"}
+LATER_WORKLOADS = ("sockets", "target")
+UNIT_WORDS = {"connections": "connections", "agents": "agents", "synthetic": "units"}
 """What each workload calls its units, in stages and in the short form."""
+
+VARIANT_OPTIONS = {"pool": "connections", "compact": "connections", "agents": "agents"}
+"""The workload that each option of variants is for."""
 
 MAX_TICKS = 10_000_000
 MAX_CELLS = 64
 MAX_MESSAGES = 10_000_000_000
 MAX_DOCUMENTS_BYTES = 256 * 1024**2
+
+OWN_METRICS = {
+    "memory_per_connection": "connections",
+    "memory_per_agent": "agents",
+    "memory_per_agent_loaded": "agents",
+    "memory_all_agents": "agents",
+    "fidelity": "agents",
+}
+"""Metrics that only one workload has, by the word for its units or by what it does."""
+
+_OTHERWISE = {"fidelity": "Remove it.", "memory_all_agents": "Write memory_total."}
 
 SHORTEST_LIFE_S = 0.01
 """The shortest tick of a load: a population cannot be renewed faster."""
@@ -156,11 +171,9 @@ def between_sections(scenario: Scenario) -> list[Fault]:
 
 def _useless_options(scenario: Scenario) -> Iterator[Fault]:
     """Yield options of variants that the workload has no use for."""
-    if scenario.workload == "connections":
-        return
     for index, variant in enumerate(scenario.variants):
-        for key, value in (("pool", variant.pool), ("compact", variant.compact)):
-            if value is not None:
+        for key, workload in VARIANT_OPTIONS.items():
+            if workload != scenario.workload and getattr(variant, key) is not None:
                 what = f"workload '{scenario.workload}' has no {key}"
                 yield Fault(("variants", index, key), what, "Remove it.", at_key=True)
 
@@ -178,9 +191,10 @@ def _unknown_references(scenario: Scenario) -> Iterator[Fault]:
     stages = [stage.name for stage in scenario.load.stages]
     variants = [variant.name for variant in scenario.variants]
     for path, threshold in _with_paths(scenario.thresholds):
-        if threshold.metric == "memory_per_connection" and scenario.workload != "connections":
-            what = f"memory_per_connection in a scenario of workload '{scenario.workload}'"
-            yield Fault(path[:-1], what, "Write memory_per_unit.", at_key=True)
+        if OWN_METRICS.get(threshold.metric, scenario.workload) != scenario.workload:
+            what = f"{threshold.metric} in a scenario of workload '{scenario.workload}'"
+            remedy = _OTHERWISE.get(threshold.metric, "Write memory_per_unit.")
+            yield Fault(path[:-1], what, remedy, at_key=True)
         if threshold.stage is not None and threshold.stage not in stages:
             hint = nearest(threshold.stage, stages)
             yield Fault((*path, "stage"), f"unknown stage '{threshold.stage}'", hint)
@@ -218,6 +232,7 @@ def size_faults(scenario: Scenario) -> Iterator[Fault]:
         if variant.pool is not None and variant.pool.max_size > MAX_POPULATION:
             what = f"a pool of {variant.pool.max_size:,}"
             yield Fault(("variants", number, "pool", "max_size"), what, "Use at most 10,000,000.")
+    yield from agents_faults(scenario)
     documents = scenario.connections.distinct_capabilities
     if documents * scenario.connections.capabilities_size_bytes > MAX_DOCUMENTS_BYTES:
         what = f"{documents:,} handshake documents of that size"

@@ -12,8 +12,9 @@ from memopt_cli import units
 from memopt_cli.scenario.load import PATTERNS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from memopt_cli.scenario.agents import AgentOptions, AgentsSection
     from memopt_cli.scenario.model import (
         LeakSection,
         Load,
@@ -49,11 +50,7 @@ def dump(scenario: Scenario) -> str:
     if scenario.tags:
         out["tags"] = scenario.tags
     out["workload"] = scenario.workload
-    out[scenario.workload] = (
-        _connections(scenario.connections)
-        if scenario.workload == "connections"
-        else _synthetic(scenario.synthetic)
-    )
+    out[scenario.workload] = _SECTIONS[scenario.workload](getattr(scenario, scenario.workload))
     out["variants"] = [_variant(variant) for variant in scenario.variants]
     out["load"] = _load(scenario.load, scenario.unit_word)
     out["sampling"] = _sampling(scenario.sampling)
@@ -161,6 +158,37 @@ def _synthetic(section: SyntheticSection) -> dict[str, Any]:
     }
 
 
+def _agents(section: AgentsSection) -> dict[str, Any]:
+    return {
+        "mix": {name: ratio(share) for name, share in section.mix},
+        "distinct_models": section.distinct_models,
+        "learners": ratio(section.learners),
+        "history": section.history,
+        "kept_beliefs": section.kept_beliefs,
+        "active": ratio(section.active),
+        "first_steps": section.first_steps,
+        "leak_per_cycle": size(section.leak_per_cycle_bytes),
+        "probes": section.probes,
+        "probe_steps": section.probe_steps,
+    }
+
+
+_SECTIONS: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "connections": _connections,
+    "agents": _agents,
+    "synthetic": _synthetic,
+}
+
+
+def _agent_options(options: AgentOptions) -> dict[str, Any]:
+    out: dict[str, Any] = {"layout": options.layout, "threads": options.threads}
+    if options.layout == "batched":
+        out |= {"tier": options.tier, "fault": options.fault}
+    if options.hibernate_s is not None:
+        out["hibernate"] = duration(options.hibernate_s)
+    return out
+
+
 def _compact(options: CompactOptions) -> dict[str, Any]:
     return {
         "compression": _switch(options.compression),
@@ -170,10 +198,12 @@ def _compact(options: CompactOptions) -> dict[str, Any]:
 
 def _variant(variant: Variant) -> dict[str, Any]:
     pool, compact = variant.pool, variant.compact
+    agents = {} if variant.agents is None else {"agents": _agent_options(variant.agents)}
     return {
         "name": variant.name,
         "pool": OFF if pool is None else {"size": pool.size, "max_size": pool.max_size},
         "compact": OFF if compact is None else _compact(compact),
+        **agents,
         "gc": OFF if variant.gc == "off" else variant.gc,
         "leak": size(variant.leak_bytes),
     }

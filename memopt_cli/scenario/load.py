@@ -81,7 +81,7 @@ class Stage(Section):
     duration_s: Duration = Field(alias="duration", description="How long the stage takes.")
     units: Population | None = Field(
         default=None,
-        validation_alias=AliasChoices("connections", "units"),
+        validation_alias=AliasChoices("connections", "units", "agents"),
         description="Population at the end of the stage.",
     )
     arrival_rate_per_s: Rate | None = Field(

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from memopt_cli.scenario import checks
+from memopt_cli.scenario.agents import AgentOptions, AgentsSection
 from memopt_cli.scenario.conditions import Threshold, flattened
 from memopt_cli.scenario.faults import Fault, caught, fault, raised, shown
 from memopt_cli.scenario.fields import (
@@ -41,6 +42,8 @@ from memopt_cli.scenario.workload import (
 )
 
 __all__ = [
+    "AgentOptions",
+    "AgentsSection",
     "CompactOptions",
     "ConnectionsSection",
     "LeakSection",
@@ -111,11 +114,16 @@ class Scenario(Section):
     name: Kebab = Field(description="Name of the scenario, in kebab-case.")
     description: Text = Field(default="", description="What the scenario shows, in a sentence.")
     tags: dict[str, Text] = Field(default={}, description="Labels that go with the run.")
-    workload: Annotated[Literal["connections", "synthetic"], BeforeValidator(_workload)] = Field(
-        description="What a unit is: a connection's state, or memory of a known size."
+    workload: Annotated[
+        Literal["connections", "agents", "synthetic"], BeforeValidator(_workload)
+    ] = Field(
+        description="What a unit is: a connection's state, an agent, or memory of a known size."
     )
     connections: ConnectionsSection = Field(
         default=ConnectionsSection(), description="Options of the workload connections."
+    )
+    agents: AgentsSection = Field(
+        default=AgentsSection(), description="Options of the workload agents."
     )
     synthetic: SyntheticSection = Field(
         default=SyntheticSection(), description="Options of the workload synthetic."
@@ -154,7 +162,7 @@ class Scenario(Section):
 
     @property
     def unit_word(self) -> str:
-        """What the workload calls its units: `connections` or `units`."""
+        """What the workload calls its units: `connections`, `agents` or `units`."""
         return checks.UNIT_WORDS[self.workload]
 
     @property
@@ -193,10 +201,12 @@ def _attempt(
 SECTIONS: dict[tuple[str | int, ...], type[Section]] = {
     (): Scenario,
     ("connections",): ConnectionsSection,
+    ("agents",): AgentsSection,
     ("synthetic",): SyntheticSection,
     ("variants", "*"): Variant,
     ("variants", "*", "pool"): PoolOptions,
     ("variants", "*", "compact"): CompactOptions,
+    ("variants", "*", "agents"): AgentOptions,
     ("load",): Load,
     ("load", "pattern"): Pattern,
     ("load", "stages", "*"): Stage,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from memopt_cli.scenario import fields, shortform
+from memopt_cli.scenario.agents import LAYOUTS, MODEL_PATTERN, PLANTED, TIERS
 from memopt_cli.scenario.load import MAX_STAGES, PATTERNS
 from memopt_cli.scenario.model import MAX_VARIANTS, Scenario
 from memopt_cli.scenario.thresholds import METRICS
@@ -22,15 +23,13 @@ def json_schema() -> dict[str, Any]:
     _load(parts["Load"])
     _switched(parts["Variant"], "pool", "PoolOptions")
     _switched(parts["Variant"], "compact", "CompactOptions")
+    _switched(parts["Variant"], "agents", "AgentOptions")
+    _enum(parts["AgentOptions"], "layout", list(LAYOUTS))
+    _enum(parts["AgentOptions"], "tier", list(TIERS))
+    _enum(parts["AgentOptions"], "fault", list(PLANTED))
     _enum(parts["Variant"], "gc", ["default", "off", "frozen", "adaptive", False])
-    mix = parts["ConnectionsSection"]["properties"]["message_mix"]
-    parts["ConnectionsSection"]["properties"]["message_mix"] = {
-        "description": mix["description"],
-        "type": "object",
-        "propertyNames": {"pattern": fields.SIZE_PATTERN},
-        "additionalProperties": RATIO,
-        "minProperties": 1,
-    }
+    _shares(parts["ConnectionsSection"], "message_mix", fields.SIZE_PATTERN)
+    _shares(parts["AgentsSection"], "mix", MODEL_PATTERN)
     properties = schema["properties"]
     properties["variants"] |= {"minItems": 1, "maxItems": MAX_VARIANTS}
     properties["thresholds"] = _thresholds(properties["thresholds"])
@@ -66,6 +65,17 @@ def _enum(section: dict[str, Any], key: str, options: list[object]) -> None:
     section["properties"][key] = {
         "description": section["properties"][key]["description"],
         "enum": options,
+    }
+
+
+def _shares(section: dict[str, Any], key: str, names: str) -> None:
+    """Let *key* be a mapping from names to percentages."""
+    section["properties"][key] = {
+        "description": section["properties"][key]["description"],
+        "type": "object",
+        "propertyNames": {"pattern": names},
+        "additionalProperties": RATIO,
+        "minProperties": 1,
     }
 
 
@@ -105,6 +115,7 @@ def _load(load: dict[str, Any]) -> None:
     texts = {
         "connections": "Short form: population of connections to hold.",
         "units": "Short form: population of units to hold.",
+        "agents": "Short form: population of agents to hold.",
     }
     for key, text in texts.items():
         load["properties"][key] = {"description": text, **population}

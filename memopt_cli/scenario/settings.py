@@ -19,7 +19,7 @@ from memopt_cli.scenario.thresholds import METRICS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_FREE_KEYS = {("tags",), ("connections", "message_mix"), ("matrix",)}
+_FREE_KEYS = {("tags",), ("connections", "message_mix"), ("agents", "mix"), ("matrix",)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-POPULATIONS = ("connections", "units")
+POPULATIONS = ("connections", "units", "agents")
 KEYS = (*POPULATIONS, "ramp_up", "hold_for")
 RAMP_UP = "10s"
 HOLD_FOR = "30s"

@@ -18,7 +18,7 @@ name: {name}
 description: A thousand connections, plain and optimized.
 tags: {{kind: example}}            # labels that go with the run
 
-workload: connections            # connections, or synthetic: units of known size
+workload: connections            # connections, agents, or synthetic: units of known size
 connections:
   capabilities_size: 1KiB        # handshake document that a naive server keeps per connection
   distinct_capabilities: 8       # how many different ones the clients send
@@ -26,6 +26,7 @@ connections:
   writes: 30%                    # share of the messages that write
   retained_messages: 0           # how many a naive server keeps per connection
   receive_buffer: 4KiB           # what a naive server keeps per connection
+# For agents see: memopt scenarios show agents-75
 # With workload: synthetic, and units: in place of connections: in each stage:
 # synthetic:
 #   bytes_per_unit: 1KiB         # memory of one unit

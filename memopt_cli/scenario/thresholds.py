@@ -10,7 +10,9 @@ from typing import Literal
 from memopt_cli import units
 from memopt_cli.units import Dimension, Quantity
 
-Aggregation = Literal["value", "p", "max", "min", "avg", "count"]
+Aggregation = Literal[
+    "value", "p", "max", "min", "avg", "count", "posterior", "kl", "actions", "free"
+]
 Operator = Literal["<", "<=", ">", ">="]
 
 
@@ -31,13 +33,20 @@ class Metric:
 
 
 _ONE: tuple[Aggregation, ...] = ("value",)
+_THOUGHT: tuple[Aggregation, ...] = ("posterior", "kl", "actions", "free")
 _SPREAD: tuple[Aggregation, ...] = ("p", "max", "min", "avg", "count")
+
+_SHARES = ("actions", "free")
+"""Of `fidelity`: shares of steps; the others are distances between distributions."""
 
 METRICS: dict[str, Metric] = {
     "memory_per_connection": Metric(Dimension.SIZE, example="value<16KiB"),
     "memory_per_unit": Metric(Dimension.SIZE, example="value<16KiB"),
     "memory_per_connection_loaded": Metric(Dimension.SIZE, example="value<2MB"),
     "memory_per_unit_loaded": Metric(Dimension.SIZE, example="value<2MB"),
+    "memory_per_agent": Metric(Dimension.SIZE, example="value<16KiB"),
+    "memory_per_agent_loaded": Metric(Dimension.SIZE, example="value<16KiB"),
+    "memory_all_agents": Metric(Dimension.SIZE, example="value<9MB"),
     "memory_fixed": Metric(Dimension.SIZE, example="value<64MiB"),
     "memory_total": Metric(Dimension.SIZE, staged=True, windowed=_ONE, example="value<2GB"),
     "memory_retained": Metric(Dimension.SIZE, example="value<8MiB"),
@@ -54,6 +63,7 @@ METRICS: dict[str, Metric] = {
     "gc_pause_share": Metric(Dimension.RATIO, staged=True, windowed=_ONE, example="value<5%"),
     "operation_latency": Metric(Dimension.DURATION, _SPREAD, staged=True, example="p(99)<1ms"),
     "operations_per_s": Metric(Dimension.RATE, staged=True, windowed=_ONE, example="value>1000/s"),
+    "fidelity": Metric(Dimension.NUMBER, _THOUGHT, example="posterior<1e-12"),
 }
 """Every metric by name; sizes are bytes, durations seconds, rates per second."""
 
@@ -117,17 +127,26 @@ def _aggregation(metric: str, word: str, rank: str | None) -> Aggregation:
     raise ValueError(f"{metric} has no {word!r}; it has: {names}", remedy)
 
 
+def _tiny(text: str) -> Quantity | None:
+    """Return a number in exponent form: differences of probabilities have no other unit."""
+    found = re.fullmatch(r"[0-9](?:\.[0-9]{1,9})?e-[0-9]{1,3}", text)
+    return None if found is None else Quantity(float(text), Dimension.NUMBER)
+
+
 def _limit(metric: str, aggregation: Aggregation, text: str) -> Quantity:
     """Return the limit, which must measure what the metric measures."""
     example = METRICS[metric].example
     try:
-        limit = units.parse_quantity(text)
+        limit = _tiny(text) if metric == "fidelity" else None
+        limit = limit or units.parse_quantity(text)
     except ValueError as exc:
         raise ValueError(f"{text!r} is not a limit", f"Write it like {example}.") from exc
     expected = METRICS[metric].dimension
     subject = metric
     if aggregation == "count":
         expected, example, subject = Dimension.NUMBER, "count<100", f"the count of {metric}"
+    elif aggregation in _SHARES:
+        expected, example, subject = Dimension.RATIO, f"{aggregation}>=99.9%", f"'{aggregation}'"
     if limit.dimension is not expected:
         what = f"{subject} is a {expected}, and {text} is a {limit.dimension}"
         raise ValueError(what, f"Write {example}.")

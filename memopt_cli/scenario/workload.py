@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+# Pydantic reads it at run time, from the annotations.
+from memopt_cli.scenario.agents import AgentOptions  # noqa: TC001
 from memopt_cli.scenario.faults import Fault, fault, fault_of, raised, shown
 from memopt_cli.scenario.fields import (
     Count,
@@ -162,6 +164,10 @@ class Variant(Section):
     ] = Field(default=None, description="Object pool: off, on, or {size, max_size}.")
     compact: Annotated[CompactOptions | None, BeforeValidator(_switched("{compression: on}"))] = (
         Field(default=None, description="Compact state: off, on, or {compression: on}.")
+    )
+    agents: Annotated[AgentOptions | None, BeforeValidator(_switched("{tier: f32}"))] = Field(
+        default=None,
+        description="Agents that share and batch: off (each owns all), on, or {layout, tier, ...}.",
     )
     gc: Annotated[
         Literal["default", "off", "frozen", "adaptive"],

@@ -45,5 +45,6 @@ CREATE TABLE stages (
 CREATE TABLE histograms (
   variant INTEGER, stage INTEGER, kind TEXT, generation INTEGER, words BLOB,
   PRIMARY KEY (variant, stage, kind, generation)) WITHOUT ROWID;
+CREATE TABLE fidelity (variant INTEGER PRIMARY KEY, found TEXT);
 CREATE TABLE samples (variant INTEGER, {_sample_columns()});
 """

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from memopt_cli.analysis.recording import (
+    Fidelity,
     Outcome,
     Recording,
     Sample,
@@ -132,7 +133,17 @@ def _variant(base: sqlite3.Connection, row: sqlite3.Row) -> VariantRecording:
         recorder_installed=bool(row["recorder_installed"]),
         latency=latency,
         preallocated=row["preallocated"],
+        fidelity=_fidelity(base, row["id"]),
     )
+
+
+def _fidelity(base: sqlite3.Connection, variant: int) -> Fidelity | None:
+    """Return how agents thought; runs of older releases have no such table."""
+    known = base.execute("SELECT 1 FROM sqlite_master WHERE name = 'fidelity'").fetchone()
+    if known is None:
+        return None
+    row = base.execute("SELECT found FROM fidelity WHERE variant = ?", (variant,)).fetchone()
+    return None if row is None else Fidelity(**json.loads(row["found"]))
 
 
 def _sample(row: sqlite3.Row) -> Sample:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from memopt_cli.analysis.recording import Sample, StageSpan
+    from memopt_cli.analysis.recording import Fidelity, Sample, StageSpan
     from memopt_cli.profiler.histogram import Histogram
 
 _ADD_SAMPLE = (
@@ -113,6 +113,12 @@ class RunWriter:
     def note_recorder(self, variant: int, *, installed: bool, pauses_lost: int) -> None:
         """Write whether the recorder inside the subject works, and what it lost."""
         self._update(variant, recorder_installed=installed, pauses_lost=pauses_lost)
+
+    def put_fidelity(self, variant: int, fidelity: Fidelity) -> None:
+        """Write how a variant's agents thought."""
+        row = (variant, json.dumps(dataclasses.asdict(fidelity)))
+        with refusals(self.directory):
+            self._base.execute("INSERT OR REPLACE INTO fidelity VALUES (?, ?)", row)
 
     def end_variant(
         self,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from memopt_cli.optimizer.records import RECORD_BYTES
 from memopt_cli.pool.handles import MAX_SLOTS
 from memopt_cli.workloads import rates
-from memopt_cli.workloads.settings import SyntheticSettings
+from memopt_cli.workloads.agents.sizes import agent_bytes
+from memopt_cli.workloads.settings import AgentsSettings, SyntheticSettings
 
 if TYPE_CHECKING:
     from memopt_cli.scenario.model import Load
@@ -44,6 +45,8 @@ def needs(settings: SubjectSettings, load: Load, *, units: int) -> Needs:
     population = settings.population
     if isinstance(population, SyntheticSettings):
         return Needs(units * population.bytes_per_unit, units * population.bytes_per_unit)
+    if isinstance(population, AgentsSettings):
+        return Needs(units * agent_bytes(population), units * agent_bytes(population))
     each = _per_connection(population) + _retained(population, load)
     return Needs(units * each, MAX_SLOTS * _reserved(population))
 

@@ -6,7 +6,7 @@ import hashlib
 import sys
 from abc import ABC, abstractmethod
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -112,6 +112,12 @@ class InProcess(ABC):
     def pool(self) -> Mapping[str, float | None] | None:
         """Return the pool's counters; a population without a pool has none."""
         return None
+
+    def probe(
+        self, message: dict[str, Any], blocks: list[bytes]
+    ) -> tuple[dict[str, Any], list[bytes]]:
+        """Do what the controller wants to see of the population; most have nothing to show."""
+        raise NotImplementedError
 
     def grow(self, slots: Sequence[int], at_s: float) -> None:
         """Begin one unit in each slot."""

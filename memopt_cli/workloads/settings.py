@@ -55,16 +55,43 @@ class SyntheticSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentsSettings:
+    """A population of agents."""
+
+    models: tuple[str, ...]
+    shares: tuple[float, ...]
+    """Of each model, which sum to 1."""
+
+    distinct_models: int
+    learners: float
+    history: int
+    kept_beliefs: int
+    layout: str
+    tier: str
+    hibernate_s: float | None
+    threads: int
+    fault: str
+    leak_bytes: int
+    """Forgotten by each step."""
+
+    leak_per_cycle_bytes: int
+    """Forgotten as each agent ends."""
+
+    capacity: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
 class SubjectSettings:
     """Everything a subject process is told at its start."""
 
-    population: ConnectionsSettings | SyntheticSettings
+    population: ConnectionsSettings | AgentsSettings | SyntheticSettings
     gc: str
     """Profile of `memopt_cli.optimizer.gc_tuning.GcTuning`."""
 
     def to_json(self) -> str:
         """Return the settings as one line."""
-        kind = "synthetic" if isinstance(self.population, SyntheticSettings) else "connections"
+        kind = next(name for name, one in _KINDS.items() if isinstance(self.population, one))
         return json.dumps({"kind": kind, **dataclasses.asdict(self)})
 
     @classmethod
@@ -75,9 +102,14 @@ class SubjectSettings:
             name: tuple(value) if isinstance(value, list) else value
             for name, value in values["population"].items()
         }
-        if values["kind"] == "synthetic":
-            return cls(SyntheticSettings(**fields), values["gc"])
-        return cls(ConnectionsSettings(**fields), values["gc"])
+        return cls(_KINDS[values["kind"]](**fields), values["gc"])
+
+
+_KINDS: dict[str, type[Any]] = {
+    "connections": ConnectionsSettings,
+    "agents": AgentsSettings,
+    "synthetic": SyntheticSettings,
+}
 
 
 def settings_for(scenario: Scenario, variant: Variant, *, capacity: int) -> SubjectSettings:
@@ -94,6 +126,8 @@ def settings_for(scenario: Scenario, variant: Variant, *, capacity: int) -> Subj
             ),
             variant.gc,
         )
+    if scenario.workload == "agents":
+        return SubjectSettings(_agents(scenario, variant, capacity), variant.gc)
     connections = scenario.connections
     pool, compact = variant.pool, variant.compact
     return SubjectSettings(
@@ -113,4 +147,25 @@ def settings_for(scenario: Scenario, variant: Variant, *, capacity: int) -> Subj
             seed=scenario.seed,
         ),
         variant.gc,
+    )
+
+
+def _agents(scenario: Scenario, variant: Variant, capacity: int) -> AgentsSettings:
+    section, options = scenario.agents, variant.agents
+    return AgentsSettings(
+        models=tuple(name for name, _ in section.mix),
+        shares=tuple(share for _, share in section.mix),
+        distinct_models=section.distinct_models,
+        learners=section.learners,
+        history=section.history,
+        kept_beliefs=section.kept_beliefs,
+        layout="own" if options is None else options.layout,
+        tier="f64" if options is None else options.tier,
+        hibernate_s=None if options is None else options.hibernate_s,
+        threads=1 if options is None else options.threads,
+        fault="none" if options is None else options.fault,
+        leak_bytes=int(variant.leak_bytes),
+        leak_per_cycle_bytes=int(section.leak_per_cycle_bytes),
+        capacity=capacity,
+        seed=scenario.seed,
     )

@@ -76,6 +76,8 @@ class Transcript:
         writes: float = 0.0,
         interval_s: float = rates.LONGEST_TICK_S,
         seed: int,
+        active: float | None = None,
+        greetings: int = 0,
     ) -> None:
         """
         Args:
@@ -85,6 +87,9 @@ class Transcript:
             interval_s: Sampling interval; a whole number of ticks. No tick is longer than a
                 second, or than a population takes to replace a twentieth of itself.
             seed: Of all random draws.
+            active: Share of the units that speak, in turns and to the message; without it, each
+                message is a random one's, and how many there are is random.
+            greetings: Messages of each unit as it arrives, where units speak in turns.
         """
         self._load = load
         self._edges = np.cumsum(np.asarray(mix, dtype=np.float64))[:-1]
@@ -95,6 +100,10 @@ class Transcript:
         self._vacant: NDArray[np.uint32] = np.empty(0, np.uint32)
         self._slots_made = 0
         self._owed_arrivals = 0.0
+        self._active = active
+        self._owed_messages = 0.0
+        self._greetings = greetings
+        self._turn = 0
 
     def __iter__(self) -> Iterator[Tick]:
         at_s = 0.0
@@ -135,6 +144,9 @@ class Transcript:
         self._live = np.concatenate([self._live, slots])
         mean_units = before + (arrivals - len(leaving)) / 2
         speakers, codes = self._messages(stage, span[1] - span[0], mean_units)
+        if self._greetings:
+            speakers = np.concatenate([np.tile(slots, self._greetings), speakers])
+            codes = np.zeros(len(speakers), np.uint8)
         gone = self._live[leaving]
         self._live = np.delete(self._live, leaving)
         self._vacant = np.concatenate([self._vacant, gone])
@@ -198,12 +210,26 @@ class Transcript:
     ) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
         rate = rates.message_rate_per_s(self._load, stage)
         alive = len(self._live)
+        if self._active is not None:
+            return self._in_turns(rate * span_s * mean_units * self._active, alive)
         count = int(self._random.poisson(rate * mean_units * span_s)) if alive else 0
         speakers = self._live[self._random.integers(0, max(1, alive), count)]
         sizes = np.searchsorted(self._edges, self._random.random(count), side="right")
         writes = self._random.random(count) < self._writes
         codes = sizes.astype(np.uint8) | np.where(writes, np.uint8(WRITES), np.uint8(0))
         return speakers, codes
+
+    def _in_turns(
+        self, expected: float, alive: int
+    ) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
+        """Return who speaks next of those who speak at all: the ones who are there longest."""
+        self._owed_messages += expected if alive else 0.0
+        count = math.floor(self._owed_messages + rates.ROUNDING_S)
+        self._owed_messages -= count
+        among = max(1, math.ceil((self._active or 0.0) * alive))
+        turns = (self._turn + np.arange(count)) % among
+        self._turn = (self._turn + count) % among
+        return self._live[turns], np.zeros(count, np.uint8)
 
 
 def _slices(stage: Stage, tick_s: float) -> Iterator[tuple[float, float, bool]]:

@@ -374,3 +374,42 @@ def test_without_both_empty_processes_nothing_is_known_to_be_retained(
 ) -> None:
     """A population that was not emptied, or not read, has no retained memory, not zero."""
     assert memory.retained(samples) is None
+
+
+def test_all_units_are_what_the_peak_added_to_the_empty_process() -> None:
+    """By the last plateau that held the peak, and the last one before the first unit."""
+    samples = [
+        plateau(0, 900),
+        plateau(0, 1000, at_s=4.0),
+        plateau(50, 3_000),
+        plateau(100, 50_000),
+        plateau(100, 60_000, at_s=70.0, stage=STEADY),
+        plateau(0, 40_000, at_s=400.0, stage=DRAIN),
+    ]
+
+    assert memory.total(samples) == Estimate(59_000, 59_000 - 8192, 59_000 + 8192, How.MEASURED)
+
+
+def test_all_units_may_have_taken_what_was_free() -> None:
+    """Free heap that shrank is in the interval; free heap that grew is in the value already."""
+    before = plateau(0, 1000, heap_free_bytes=700_000)
+    for free, hidden in ((500_000, 200_000), (900_000, 0)):
+        after = plateau(100, 60_000, heap_free_bytes=free)
+        most = 59_000 + 8192 + hidden
+        assert memory.total([before, after]) == Estimate(59_000, 50_808, most, How.MEASURED)
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        [],
+        [plateau(0, 1000)],
+        [plateau(100, 50_000)],
+        [plateau(0, None), plateau(100, 50_000)],
+        [plateau(0, 1000), plateau(100, None)],
+        [plateau(0, 1000), plateau(50, 3000), sample(9.0, units=100)],
+    ],
+)
+def test_all_units_are_not_known_without_both_readings(samples: list[Sample]) -> None:
+    """Nor at another population than the peak."""
+    assert memory.total(samples) is None

@@ -12,7 +12,7 @@ from memopt_cli.analysis.comparison import LONGEST_SPREAD, compare
 from memopt_cli.analysis.ranking import Ranking, Refusal, rankings
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.results import Estimate
-from tests.making import KIB, MIB, MS, distribution, estimate, found, unmeasured
+from tests.making import KIB, MIB, MS, distribution, estimate, found, thought, unmeasured
 
 if TYPE_CHECKING:
     from memopt_cli.analysis.results import VariantFindings
@@ -104,6 +104,7 @@ def test_what_was_not_measured_comes_last() -> None:
         ({"same_work": None, "outcome": Outcome.INTERRUPTED}, Refusal.UNFINISHED),
         ({"outcome": Outcome.FAILED}, Refusal.UNFINISHED),
         ({"same_work": None}, Refusal.UNCOMPARED),
+        ({"fidelity": thought(missing=1)}, Refusal.UNSOUND),
     ],
 )
 def test_a_saving_by_other_work_is_none(changes: dict[str, Any], expected: Refusal) -> None:

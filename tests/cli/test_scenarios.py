@@ -29,7 +29,7 @@ def test_list_is_aligned() -> None:
     lines = _run("list").stdout.splitlines()
     column = lines[0].index("DESCRIPTION")
     assert lines[0].split() == ["NAME", "UNITS", "VARIANTS", "DESCRIPTION"]
-    assert lines[1].startswith("burst ")
+    assert lines[1].startswith("agents-100k ")
     assert {line[column - 2 : column] for line in lines} == {"  "}
 
 

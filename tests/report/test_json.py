@@ -25,6 +25,7 @@ from tests.making import (
     sample,
     scenario,
     steady,
+    thought,
     unmeasured,
     variant,
 )
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
 
 RUNS = {
     "passed": run(found(name="baseline"), found(same_work=True)),
+    "agents": run(
+        found(name="naive", unit="agents", total=estimate(1e6), steady_per_s=100.0),
+        found(unit="agents", fidelity=thought(), total=estimate(1e5), steady_per_s=1000.0),
+        found(name="lost", unit="agents", fidelity=thought(missing=9, posterior=None)),
+    ),
     "crossed": run(
         found(cell={"connections": "1000"}),
         thresholds=(result(Verdict.CROSSED, stage="steady", window_s=10.0),),

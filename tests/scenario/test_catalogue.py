@@ -10,6 +10,13 @@ from memopt_cli.errors import UsageError
 from memopt_cli.scenario import catalogue
 
 NAMES = (
+    "agents-100k",
+    "agents-10k-idle",
+    "agents-75",
+    "agents-concurrent",
+    "agents-cycles",
+    "agents-cycles-leak",
+    "agents-g30",
     "burst",
     "churn",
     "connections-100k",

@@ -18,7 +18,7 @@ from memopt_cli.analysis.recording import Outcome
 from memopt_cli.errors import StoreError
 from memopt_cli.store import database, layout, reader
 from memopt_cli.store.writer import RunWriter
-from tests.making import MS, STEADY, histogram, plateau, recording, sample, variant
+from tests.making import MS, STEADY, histogram, plateau, recording, sample, thought, variant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +61,7 @@ FULL = recording(
         pauses_lost=4,
         recorder_installed=False,
         preallocated=11,
+        fidelity=thought(posterior=None, missing=1000),
     ),
     outcome=Outcome.INTERRUPTED,
     reason="SIGINT",
@@ -99,6 +100,8 @@ def write(run: Recording, directory: Path) -> RunWriter:
             transcript=one.transcript,
             pool=one.pool,
         )
+        if one.fidelity is not None:
+            writer.put_fidelity(number, one.fidelity)
     writer.finish(run.outcome, reason=run.reason, signal=run.signal, wall_s=run.wall_s)
     return writer
 
@@ -328,6 +331,16 @@ def test_another_schema_version_is_said(tmp_path: Path) -> None:
         f"{tmp_path} has schema version 99, this memopt reads 2",
         "Render it with the memopt that made it.",
     ) == (str(error), error.hint)
+
+
+def test_a_run_from_before_agents_is_read(tmp_path: Path) -> None:
+    """It has no table of how agents thought: that was not measured."""
+    write(FULL, tmp_path / "run").close()
+    with closing(sqlite3.connect(tmp_path / "run" / layout.SAMPLES)) as base:
+        base.execute("DROP TABLE fidelity")
+        base.commit()
+
+    assert {None} == {one.fidelity for one in reader.read(tmp_path / "run").variants}
 
 
 def test_a_run_that_had_not_begun_is_said(tmp_path: Path) -> None:

@@ -42,12 +42,38 @@ SYNTHETIC = {
 }
 
 
+AGENTS = {
+    "workload": "agents",
+    "agents": {
+        "mix": {"G20": "70%", "xy5": "30%"},
+        "distinct_models": 2,
+        "learners": "10%",
+        "history": 99,
+        "kept_beliefs": 5,
+        "leak_per_cycle": "800B",
+    },
+    "variants": [
+        {"name": "naive"},
+        {
+            "name": "all",
+            "agents": {"tier": "log16", "hibernate": "90s", "threads": 3, "fault": "nan"},
+            "leak": "64B",
+            "gc": "frozen",
+        },
+    ],
+    "load": {"agents": 100},
+    "seed": 9,
+}
+
+
 def _told(raw: dict[str, Any]) -> list[SubjectSettings]:
     scenario = Scenario.model_validate({"version": 1, "name": "told", **raw})
     return [settings_for(scenario, variant, capacity=123) for variant in scenario.variants]
 
 
-@pytest.mark.parametrize("raw", [CONNECTIONS, SYNTHETIC], ids=["connections", "synthetic"])
+@pytest.mark.parametrize(
+    "raw", [CONNECTIONS, AGENTS, SYNTHETIC], ids=["connections", "agents", "synthetic"]
+)
 def test_round_trip(raw: dict[str, Any]) -> None:
     """Settings come back from JSON equal, and on one line."""
     for settings in _told(raw):
@@ -77,6 +103,36 @@ def test_connections_are_told_everything() -> None:
         },
         "gc": "adaptive",
     }
+
+
+def test_agents_are_told_everything() -> None:
+    """Each key that a subject needs arrives; without options every agent owns everything."""
+    naive, told = (json.loads(one.to_json()) for one in _told(AGENTS))
+
+    assert {
+        "kind": "agents",
+        "population": {
+            "models": ["G20", "xy5"],
+            "shares": [0.7, 0.3],
+            "distinct_models": 2,
+            "learners": 0.1,
+            "history": 99,
+            "kept_beliefs": 5,
+            "layout": "batched",
+            "tier": "log16",
+            "hibernate_s": 90.0,
+            "threads": 3,
+            "fault": "nan",
+            "leak_bytes": 64,
+            "leak_per_cycle_bytes": 800,
+            "capacity": 123,
+            "seed": 9,
+        },
+        "gc": "frozen",
+    } == told
+    assert ("own", "f64", None, 1) == tuple(
+        naive["population"][key] for key in ("layout", "tier", "hibernate_s", "threads")
+    )
 
 
 def test_synthetic_is_told_everything() -> None:

@@ -81,6 +81,10 @@ class NaiveAgent:
         """Begin anew, with the priors as beliefs; what was learned and done stays known."""
         self.beliefs, self._latest = self.D, None
 
+    def did(self, code: int) -> None:
+        """Be told that something else was done than was chosen last."""
+        self._latest = self.action_history[-1] = code
+
     def step(self, observation: Sequence[int]) -> int:
         """
         See one outcome per modality and return the code of the action taken.

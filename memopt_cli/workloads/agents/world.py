@@ -16,6 +16,60 @@ if TYPE_CHECKING:
     from memopt_cli.optimizer.agents.model import Floats, GenerativeModel, Ints
 
 
+class Rules:
+    """
+    What a model says of its world: what can be seen from where, and where actions lead.
+
+    Positions are [world, factor], draws [world, number], from 0 to 1, of which each use takes
+    the first ones.
+    """
+
+    def __init__(self, model: GenerativeModel) -> None:
+        self._moves = [_successors_or_edges(each) for each in model.transitions]
+        self._outcomes = [_inverse(each) for each in model.likelihoods]
+        self._starts = [prior.cumsum() for prior in model.priors]
+        self._sizes, self._actions = model.states, model.actions
+
+    @property
+    def factors(self) -> int:
+        """How many numbers a position has."""
+        return len(self._sizes)
+
+    @property
+    def draws(self) -> int:
+        """How many draws a use takes at most."""
+        return max(len(self._sizes), len(self._outcomes))
+
+    def seen(self, at: Ints, draws: Floats) -> Ints:
+        """Return one outcome per world and modality."""
+        joint = np.ravel_multi_index(tuple(at.T), self._sizes)
+        seen = np.empty((len(joint), len(self._outcomes)), dtype=np.intp)
+        for modality, (outcomes, edges) in enumerate(self._outcomes):
+            below = (edges[joint] <= draws[:, modality, None]).sum(axis=1)
+            seen[:, modality] = outcomes[joint, np.minimum(below, outcomes.shape[1] - 1)]
+        return seen
+
+    def after(self, at: Ints, codes: NDArray[np.integer], draws: Floats) -> Ints:
+        """Return the positions after one action per world, by its code."""
+        actions = np.unravel_index(np.asarray(codes, dtype=np.intp), self._actions)
+        after = np.empty_like(at)
+        for factor, action in enumerate(actions):
+            now, moves = at[:, factor], self._moves[factor]
+            if moves.ndim == 2:  # noqa: PLR2004 - [now, action]
+                after[:, factor] = moves[now, action]
+            else:
+                after[:, factor] = (moves[:, now, action] <= draws[:, factor]).sum(axis=0)
+        return after
+
+    def start(self, draws: Floats) -> Ints:
+        """Return positions drawn from the model's priors."""
+        at: Ints = np.empty((len(draws), len(self._starts)), dtype=np.intp)
+        for factor, edges in enumerate(self._starts):
+            found = np.searchsorted(edges, draws[:, factor], side="right")
+            at[:, factor] = np.minimum(found, len(edges) - 1)
+        return at
+
+
 class Worlds:
     """
     One world per agent, all of one model.
@@ -26,34 +80,18 @@ class Worlds:
     """
 
     def __init__(self, model: GenerativeModel, seeds: Sequence[int]) -> None:
-        self._moves = [_successors_or_edges(each) for each in model.transitions]
-        self._outcomes = [_inverse(each) for each in model.likelihoods]
-        self._starts = [prior.cumsum() for prior in model.priors]
-        self._sizes, self._actions = model.states, model.actions
+        self._rules = Rules(model)
         self._randoms = [np.random.default_rng([seed, 7]) for seed in seeds]
-        self._at: Ints = np.zeros((len(seeds), len(self._sizes)), dtype=np.intp)
+        self._at: Ints = np.zeros((len(seeds), self._rules.factors), dtype=np.intp)
         self.relocate()
 
     def observe(self) -> Ints:
         """Return one outcome per agent and modality, drawn from where the agents are."""
-        joint = np.ravel_multi_index(tuple(self._at.T), self._sizes)
-        draws = self._draws()
-        seen = np.empty((len(joint), len(self._outcomes)), dtype=np.intp)
-        for modality, (outcomes, edges) in enumerate(self._outcomes):
-            below = (edges[joint] <= draws[:, modality, None]).sum(axis=1)
-            seen[:, modality] = outcomes[joint, np.minimum(below, outcomes.shape[1] - 1)]
-        return seen
+        return self._rules.seen(self._at, self._draws())
 
     def act(self, codes: NDArray[np.integer]) -> None:
         """Do one action per agent, by its code."""
-        actions = np.unravel_index(np.asarray(codes, dtype=np.intp), self._actions)
-        draws = self._draws()
-        for factor, action in enumerate(actions):
-            now, moves = self._at[:, factor], self._moves[factor]
-            if moves.ndim == 2:  # noqa: PLR2004 - [now, action]
-                self._at[:, factor] = moves[now, action]
-            else:
-                self._at[:, factor] = (moves[:, now, action] <= draws[:, factor]).sum(axis=0)
+        self._at = self._rules.after(self._at, codes, self._draws())
 
     def relocate(self) -> None:
         """
@@ -62,13 +100,10 @@ class Worlds:
         An agent that begins anew is told; one that is not told is surprised, and a belief
         that cannot be surprised stays wrong for ever.
         """
-        draws = self._draws()
-        for factor, edges in enumerate(self._starts):
-            found = np.searchsorted(edges, draws[:, factor], side="right")
-            self._at[:, factor] = np.minimum(found, len(edges) - 1)
+        self._at = self._rules.start(self._draws())
 
     def _draws(self) -> Floats:
-        width = max(len(self._sizes), len(self._outcomes))
+        width = self._rules.draws
         return np.array([random.random(width) for random in self._randoms]).reshape(-1, width)
 
 
