@@ -15,11 +15,14 @@ def warnings(plan: Plan) -> Iterator[str]:
     from memopt_cli.analysis.capacity_memory import shortages
     from memopt_cli.engine.sampler import SPARE_BYTES
     from memopt_cli.profiler import limits
+    from memopt_cli.scenario.sockets import REAL
     from memopt_cli.workloads.needs import needs
     from memopt_cli.workloads.settings import settings_for
 
     memory = limits.read_memory()
     for cell in plan.cells:
+        if cell.scenario.workload in REAL:
+            continue
         # The targets of the stages; what is expected of random arrivals may not come.
         units = cell.scenario.load.peak_units or 0
         for variant in cell.scenario.variants:

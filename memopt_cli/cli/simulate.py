@@ -95,6 +95,7 @@ def _measure(plan: Plan, folder: Path, progress: Console | None, stop: StopReque
     from memopt_cli.engine.clock import SystemClock
     from memopt_cli.engine.keeping import kept
     from memopt_cli.engine.launcher import LocalLauncher
+    from memopt_cli.engine.serving import LocalServices
     from memopt_cli.engine.simulate import simulate as engine
     from memopt_cli.engine.watch import ThresholdWatch
     from memopt_cli.scenario import loading
@@ -113,6 +114,7 @@ def _measure(plan: Plan, folder: Path, progress: Console | None, stop: StopReque
             launcher=LocalLauncher(folder / layout.TARGET_LOG, clock=clock, stop=stop),
             clock=clock,
             stop=stop,
+            services=LocalServices(folder / layout.TARGET_LOG, clock=clock, stop=stop),
         )
         watch = ThresholdWatch(
             plan.scenario, read=lambda: reader.read(folder), clock=clock, stop=stop

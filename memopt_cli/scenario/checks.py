@@ -6,7 +6,7 @@ import copy
 import math
 from typing import TYPE_CHECKING, Any
 
-from memopt_cli.scenario import shortform
+from memopt_cli.scenario import shortform, sockets
 from memopt_cli.scenario.faults import Fault
 from memopt_cli.scenario.fields import MAX_DURATION_S, MAX_POPULATION
 from memopt_cli.scenario.nearest import nearest
@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     from memopt_cli.scenario.model import Scenario, Threshold
     from memopt_cli.scenario.section import Section
 
-LATER_WORKLOADS = ("sockets", "agents", "target")
-UNIT_WORDS = {"connections": "connections", "synthetic": "units"}
+LATER_WORKLOADS = ("agents",)
+UNIT_WORDS = {
+    "connections": "connections",
+    "synthetic": "units",
+    "sockets": "connections",
+    "target": "connections",
+}
 """What each workload calls its units, in stages and in the short form."""
 
 MAX_TICKS = 10_000_000
@@ -46,7 +51,7 @@ def as_written(raw: dict[str, Any]) -> list[Fault]:
         if other in raw:
             what = f"section '{other}' in a scenario of workload '{workload}'"
             faults.append(Fault((other,), what, "Remove it, or change workload.", at_key=True))
-        for path in _places_of(other_word, raw.get("load")):
+        for path in _places_of(other_word, raw.get("load")) if other_word != word else ():
             what = f"workload '{workload}' counts {word}, not {other_word}"
             faults.append(Fault(path, what, f"Write {word}.", at_key=True))
     return faults
@@ -149,6 +154,7 @@ def between_sections(scenario: Scenario) -> list[Fault]:
         *_repeated_variants(scenario),
         *_unknown_references(scenario),
         *_useless_options(scenario),
+        *sockets.faults(scenario),
         *size_faults(scenario),
         *_matrix_faults(scenario),
     ]
@@ -156,9 +162,12 @@ def between_sections(scenario: Scenario) -> list[Fault]:
 
 def _useless_options(scenario: Scenario) -> Iterator[Fault]:
     """Yield options of variants that the workload has no use for."""
-    if scenario.workload == "connections":
-        return
     for index, variant in enumerate(scenario.variants):
+        if variant.server is not None and scenario.workload != "sockets":
+            what = f"workload '{scenario.workload}' has no server to choose"
+            yield Fault(("variants", index, "server"), what, "Remove it.", at_key=True)
+        if scenario.workload == "connections":
+            continue
         for key, value in (("pool", variant.pool), ("compact", variant.compact)):
             if value is not None:
                 what = f"workload '{scenario.workload}' has no {key}"
@@ -178,9 +187,12 @@ def _unknown_references(scenario: Scenario) -> Iterator[Fault]:
     stages = [stage.name for stage in scenario.load.stages]
     variants = [variant.name for variant in scenario.variants]
     for path, threshold in _with_paths(scenario.thresholds):
-        if threshold.metric == "memory_per_connection" and scenario.workload != "connections":
+        if threshold.metric == "memory_per_connection" and scenario.unit_word != "connections":
             what = f"memory_per_connection in a scenario of workload '{scenario.workload}'"
             yield Fault(path[:-1], what, "Write memory_per_unit.", at_key=True)
+        if threshold.metric in sockets.METRICS and scenario.workload not in sockets.REAL:
+            what = f"{threshold.metric} in a scenario of workload '{scenario.workload}'"
+            yield Fault(path[:-1], what, "It is of real connections: remove it.", at_key=True)
         if threshold.stage is not None and threshold.stage not in stages:
             hint = nearest(threshold.stage, stages)
             yield Fault((*path, "stage"), f"unknown stage '{threshold.stage}'", hint)

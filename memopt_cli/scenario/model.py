@@ -31,6 +31,7 @@ from memopt_cli.scenario.fields import (
 )
 from memopt_cli.scenario.load import Load, Pattern, Stage
 from memopt_cli.scenario.section import Section
+from memopt_cli.scenario.sockets import NeedsSection, SocketsSection, TargetSection, TlsSection
 from memopt_cli.scenario.workload import (
     CompactOptions,
     ConnectionsSection,
@@ -109,14 +110,25 @@ class Scenario(Section):
     name: Kebab = Field(description="Name of the scenario, in kebab-case.")
     description: Text = Field(default="", description="What the scenario shows, in a sentence.")
     tags: dict[str, Text] = Field(default={}, description="Labels that go with the run.")
-    workload: Annotated[Literal["connections", "synthetic"], BeforeValidator(_workload)] = Field(
-        description="What a unit is: a connection's state, or memory of a known size."
+    workload: Annotated[
+        Literal["connections", "synthetic", "sockets", "target"], BeforeValidator(_workload)
+    ] = Field(
+        description=(
+            "What a unit is: a connection's state, memory of a known size, a connection over TCP "
+            "to the bundled server, or one to a server of your own."
+        )
     )
     connections: ConnectionsSection = Field(
         default=ConnectionsSection(), description="Options of the workload connections."
     )
     synthetic: SyntheticSection = Field(
         default=SyntheticSection(), description="Options of the workload synthetic."
+    )
+    sockets: SocketsSection = Field(
+        default=SocketsSection(), description="Options of the workload sockets."
+    )
+    target: TargetSection | None = Field(
+        default=None, description="The server that the workload target connects to."
     )
     variants: Annotated[tuple[Variant, ...], BeforeValidator(items(MAX_VARIANTS))] = Field(
         default=(Variant(name="baseline"),),
@@ -189,6 +201,10 @@ SECTIONS: dict[tuple[str | int, ...], type[Section]] = {
     (): Scenario,
     ("connections",): ConnectionsSection,
     ("synthetic",): SyntheticSection,
+    ("sockets",): SocketsSection,
+    ("target",): TargetSection,
+    ("target", "tls"): TlsSection,
+    ("target", "needs"): NeedsSection,
     ("variants", "*"): Variant,
     ("variants", "*", "pool"): PoolOptions,
     ("variants", "*", "compact"): CompactOptions,

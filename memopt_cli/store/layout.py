@@ -43,5 +43,6 @@ CREATE TABLE stages (
 CREATE TABLE histograms (
   variant INTEGER, stage INTEGER, kind TEXT, generation INTEGER, words BLOB,
   PRIMARY KEY (variant, stage, kind, generation)) WITHOUT ROWID;
+CREATE TABLE connections (variant INTEGER PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE samples (variant INTEGER, {_sample_columns()});
 """

@@ -9,6 +9,7 @@ from collections import defaultdict
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from memopt_cli.analysis.connections import ConnectionsRecording
 from memopt_cli.analysis.recording import (
     Outcome,
     Recording,
@@ -126,7 +127,17 @@ def _variant(base: sqlite3.Connection, row: sqlite3.Row) -> VariantRecording:
         recorder_installed=bool(row["recorder_installed"]),
         latency=latency,
         preallocated=row["preallocated"],
+        connections=_connections(base, row["id"]),
     )
+
+
+def _connections(base: sqlite3.Connection, variant: int) -> ConnectionsRecording | None:
+    """Return what is known of real connections; a run of an earlier memopt has no such table."""
+    tables = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'connections'"
+    if base.execute(tables).fetchone() is None:
+        return None
+    found = base.execute("SELECT value FROM connections WHERE variant = ?", (variant,)).fetchone()
+    return None if found is None else ConnectionsRecording.from_values(json.loads(found["value"]))
 
 
 def _sample(row: sqlite3.Row) -> Sample:

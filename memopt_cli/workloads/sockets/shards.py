@@ -10,13 +10,13 @@ from typing import IO, TYPE_CHECKING, Self
 
 from memopt_cli.errors import UsageError
 from memopt_cli.profiler.histogram import Histogram
-from memopt_cli.workloads.sockets.child import Child
+from memopt_cli.workloads.sockets.child import Child, nothing
 from memopt_cli.workloads.sockets.plan import Share, split
 from memopt_cli.workloads.sockets.settings import DriverSettings, check_destination
 from memopt_cli.workloads.sockets.tally import Report, Tally, joined
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from memopt_cli.workloads.sockets.plan import Destination
@@ -56,13 +56,19 @@ class Shards:
     """
 
     def __init__(
-        self, settings: DriverSettings, shares: Sequence[Share], *, log: IO[bytes] | None = None
+        self,
+        settings: DriverSettings,
+        shares: Sequence[Share],
+        *,
+        log: IO[bytes] | None = None,
+        check: Callable[[], None] = nothing,
     ) -> None:
         """
         Args:
             settings: What all drivers have in common.
             shares: What each has to hold.
             log: Where their output goes; `None` throws it away.
+            check: Called while answers are waited for; what it raises ends the wait.
 
         Raises:
             UsageError: A driver refuses its settings.
@@ -71,7 +77,7 @@ class Shards:
         with ExitStack() as started:
             self._drivers: list[Child] = []
             for index, share in enumerate(shares):
-                driver = Child("memopt_cli.workloads.sockets.driver", "driver", log)
+                driver = Child("memopt_cli.workloads.sockets.driver", "driver", log, check=check)
                 started.callback(driver.close)
                 self._drivers.append(driver)
                 told = replace(settings, lanes=share.lanes, index=index, drivers=len(shares))
