@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from memopt_cli.analysis import established
 from memopt_cli.analysis.results import Estimate, LeakVerdict, ThresholdResult, Verdict
 from memopt_cli.analysis.thresholds import reference_of
 from memopt_cli.units import Dimension
@@ -65,7 +66,19 @@ def on_schedule(findings: Sequence[VariantFindings], *, clock: str) -> list[Thre
             else "",
         )
         for variant in findings
-        if variant.simulated_s
+        if variant.simulated_s and variant.connections is None
+    ]
+
+
+def real_connections(
+    findings: Sequence[VariantFindings], scenario: Scenario
+) -> list[ThresholdResult]:
+    """Return whether all real connections were held and closed, and nothing is kept of them."""
+    reference = reference_of(scenario)
+    return [
+        result
+        for variant in findings
+        for result in established.checks(variant, scenario, judged=variant.name != reference)
     ]
 
 
@@ -85,7 +98,9 @@ def leaks(findings: Sequence[VariantFindings], scenario: Scenario) -> list[Thres
             dimension=Dimension.SIZE_RATE,
         )
         for variant in findings
-        if variant.leak.verdict is LeakVerdict.LEAK and variant.name != reference
+        if variant.leak.verdict is LeakVerdict.LEAK
+        and variant.leak.slope_bytes_per_s is not None
+        and variant.name != reference
     ]
 
 

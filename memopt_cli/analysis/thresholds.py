@@ -72,6 +72,8 @@ def judge(
             threshold.limit.value,
             rounded=threshold.aggregation == "p",
         )
+    if verdict is Verdict.CROSSED and threshold.metric == "memory_kept_per_connection":
+        verdict, reason = _unless_it_levels_off(part)
     if verdict is Verdict.CROSSED and threshold.metric in _OF_LEAKS:
         verdict, reason = _unless_it_ends(part)
     return ThresholdResult(
@@ -196,6 +198,27 @@ def _retained(part: _Part) -> Observed:
     return part.findings.retained, "the population was not emptied, or memory not read after it"
 
 
+def _kept(part: _Part) -> Observed:
+    found = part.findings.connections
+    if found is None:
+        return None, _NOT_REAL
+    return found.waves.kept_per_connection, found.waves.reason
+
+
+def _kernel(part: _Part) -> Observed:
+    found = part.findings.connections
+    if found is None:
+        return None, _NOT_REAL
+    return found.kernel_per_connection, "the kernel's memory was not read at three plateaus"
+
+
+def _connect_time(part: _Part) -> Observed:
+    found = part.findings.connections
+    if found is None or not found.recording.connected:
+        return None, _NOT_REAL
+    return Estimate.exact(found.recording.connect_s), ""
+
+
 def _reuse(part: _Part) -> Observed:
     reason = "the pool gave nothing out there, or there is none"
     if part.stage is None and part.threshold.window_s is None:
@@ -259,6 +282,14 @@ def _unless_it_ends(part: _Part) -> tuple[Verdict, str]:
     if found.verdict is LeakVerdict.LEAK:
         return Verdict.CROSSED, ""
     return Verdict.INCONCLUSIVE, found.reason
+
+
+def _unless_it_levels_off(part: _Part) -> tuple[Verdict, str]:
+    """Return whether what is kept of closed connections goes on, from wave to wave."""
+    found = part.findings.connections
+    if found is not None and found.waves.verdict is LeakVerdict.LEAK:
+        return Verdict.CROSSED, ""
+    return Verdict.INCONCLUSIVE, "" if found is None else found.waves.reason
 
 
 def _total(part: _Part) -> Observed:
@@ -350,6 +381,7 @@ def _exactly(value: float | None) -> Estimate | None:
     return None if value is None else Estimate.exact(value)
 
 
+_NOT_REAL = "no connection was made"
 _IDLE = "it takes two samples with work between them; sample more often"
 
 _OF_LEAKS = frozenset({"memory_leak_slope", "memory_leak_per_operation"})
@@ -368,6 +400,9 @@ _OBSERVERS: dict[str, Callable[[_Part], Observed]] = {
     "gc_pause": _pauses,
     "gc_pause_share": _pause_share,
     "operation_latency": _latency,
+    "memory_kept_per_connection": _kept,
+    "kernel_memory_per_connection": _kernel,
+    "connect_time": _connect_time,
     "operations_per_s": _rate,
 }
 """How each metric of `memopt_cli.scenario.thresholds.METRICS` is read from a recording."""

@@ -53,7 +53,7 @@ class Books:
             },
         )
 
-    def note_connecting(self, report: Report, count: int, took_s: float, *, first: bool) -> None:
+    def note_connecting(self, report: Report, count: int, *, first: bool) -> None:
         """Take in that *count* connections were asked for; *first* in the first growth."""
         self.note(report)
         times = report.connecting
@@ -66,7 +66,7 @@ class Books:
         if first:
             self.found = replace(
                 self.found,
-                connect_s=self.found.connect_s + took_s,
+                connect_s=self.found.connect_s + report.total.took_s,
                 connected=self.found.connected + count,
             )
 

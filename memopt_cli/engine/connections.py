@@ -210,12 +210,10 @@ class Walk:
         self._transcript.update(f"{change} ".encode())
         if change > 0:
             within_s = _patience_s(change) + (change / rate if rate else 0.0)
-            began_s = self._clock.now()
             report = yield from self._during(
                 lambda: self._shards.connect(change, rate_per_s=rate, within_s=within_s)
             )
-            took_s = self._clock.now() - began_s
-            self.books.note_connecting(report, change, took_s, first=self._growing)
+            self.books.note_connecting(report, change, first=self._growing)
         elif change < 0:
             self._growing = False
             report = yield from self._during(lambda: self._shards.drop(-change, rate_per_s=rate))

@@ -131,9 +131,15 @@ def observed(result: ThresholdResult) -> str:
         return "equal digests" if equal else "different digests"
     if result.metric == "gc_pause" and result.observed == Estimate.exact(0.0):
         return "no pauses"
+    if result.metric in _IN_WORDS:
+        return result.verdict if result.observed is None else f"{result.observed.value:,.0f}"
     if result.metric == "on_schedule":
         return "on time" if result.verdict is Verdict.PASSED else "late"
     return estimate(result.observed, result.dimension)
+
+
+_IN_WORDS = frozenset({"connections", "at_rest", "drivers", "closed"})
+"""Checks of real connections, whose reason tells what was seen."""
 
 
 def expression(result: ThresholdResult) -> str:
