@@ -74,6 +74,7 @@ class Shards:
             UsageError: A driver refuses its settings.
         """
         self._capacities = [share.capacity for share in shares]
+        self._open = [0] * len(shares)
         with ExitStack() as started:
             self._drivers: list[Child] = []
             for index, share in enumerate(shares):
@@ -116,6 +117,11 @@ class Shards:
         """
         start_ns = perf_counter_ns() + START_IN_NS * (rate_per_s is not None)
         told = {"rate": rate_per_s, "start_ns": start_ns, "within_s": within_s}
+        if count > sum(self._capacities):
+            raise UsageError(
+                f"{count:,} connections are more than the {sum(self._capacities):,} planned for",
+                hint="Plan for the most there will be at a time.",
+            )
         counts = self._shared_out(count)
         messages = [{"do": "connect", "count": part, **told} for part in counts]
         return self._ask(messages, within_s)
@@ -161,9 +167,7 @@ class Shards:
         reset: bool = True,
     ) -> Report:
         """Close *count* connections, or all: by a reset, or in order, which leaves TIME_WAIT."""
-        parts: list[int] | list[None] = (
-            [None] * len(self._drivers) if count is None else split(count, len(self._drivers))
-        )
+        parts = [None] * len(self._drivers) if count is None else self._shared_out(-count)
         told = {"rate": rate_per_s, "start_ns": perf_counter_ns(), "reset": reset}
         takes_s = 0.0 if rate_per_s is None else (count or sum(self._capacities)) / rate_per_s
         return self._ask([{"do": "close", "count": part, **told} for part in parts], takes_s)
@@ -177,18 +181,24 @@ class Shards:
         for driver in self._drivers:
             driver.close()
 
-    def _shared_out(self, count: int) -> list[int]:
-        if count > sum(self._capacities):
-            raise UsageError(
-                f"{count:,} connections are more than the {sum(self._capacities):,} planned for",
-                hint="Plan for the most there will be at a time.",
-            )
-        return split(count, len(self._drivers))
+    def _shared_out(self, change: int) -> list[int]:
+        """
+        Return each driver's part of a change, after which all have equally many if they can.
+
+        Equal parts would not add up to that: the first drivers would get one more each time,
+        and in the end more than was planned for them.
+        """
+        after = split(max(0, sum(self._open) + change), len(self._drivers))
+        parts = [one - other for one, other in zip(after, self._open, strict=True)]
+        if any(part * change < 0 for part in parts):
+            return split(abs(change), len(self._drivers))
+        return [abs(part) for part in parts]
 
     def _ask(self, messages: Sequence[Message], within_s: float) -> Report:
         for driver, message in zip(self._drivers, messages, strict=True):
             driver.tell(message)
         answers = [driver.answer(within_s + _GRACE_S) for driver in self._drivers]
+        self._open = [message["tally"]["open"] for message, _ in answers]
         return joined(
             (Tally.from_message(message["tally"]), [Histogram.from_bytes(each) for each in blocks])
             for message, blocks in answers
