@@ -41,6 +41,9 @@ def simulate(
             help="Folder of the run (of each, below it), instead of reports/<utc>-<scenario>."
         ),
     ] = None,
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Load targets on other machines: only yours.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="Print no colours.")] = False,
 ) -> None:
@@ -53,6 +56,12 @@ def simulate(
         loading.load(catalogue.find(name), settings=settings or (), scale=factor)
         for name in scenarios
     ]
+    for plan in plans:
+        for cell in plan.cells:
+            if cell.scenario.target is not None:
+                from memopt_cli.engine import target
+
+                target.check(cell.scenario, allow_remote=allow_remote)
     named = folders.named([plan.scenario.name for plan in plans], out)
     colour = display.wants_colour(no_color=no_color)
     progress = None if quiet else display.console(sys.stderr, colour=colour)
@@ -61,13 +70,21 @@ def simulate(
     for plan, folder in zip(plans, named, strict=True):
         for warning in forewarning.warnings(plan):
             display.say(f"warning: {warning}")
-        codes.add(_run(plan, folder or folders.dated(plan.scenario.name), progress, results))
+        where = folder or folders.dated(plan.scenario.name)
+        codes.add(_run(plan, where, progress, results, allow_remote=allow_remote))
         if codes & set(_SIGNALS):
             break
     raise typer.Exit(next(code for code in _WORST_FIRST if code in codes))
 
 
-def _run(plan: Plan, folder: Path, progress: Console | None, results: Console) -> ExitCode:
+def _run(
+    plan: Plan,
+    folder: Path,
+    progress: Console | None,
+    results: Console,
+    *,
+    allow_remote: bool,
+) -> ExitCode:
     """Run one plan, keep it, render it, and return how it ended."""
     from memopt_cli.cli import display
     from memopt_cli.cli.report import render
@@ -76,7 +93,7 @@ def _run(plan: Plan, folder: Path, progress: Console | None, results: Console) -
     stop = StopRequest()
     with signals_to(stop):
         try:
-            _measure(plan, folder, progress, stop)
+            _measure(plan, folder, progress, stop, allow_remote=allow_remote)
             found = render(folder)
         except KeyboardInterrupt:
             # The second signal: nothing more is waited for, and what was kept is on disk.
@@ -87,7 +104,14 @@ def _run(plan: Plan, folder: Path, progress: Console | None, results: Console) -
     return found.exit_code if stop.signal is None else ExitCode(128 + stop.signal)
 
 
-def _measure(plan: Plan, folder: Path, progress: Console | None, stop: StopRequest) -> None:
+def _measure(
+    plan: Plan,
+    folder: Path,
+    progress: Console | None,
+    stop: StopRequest,
+    *,
+    allow_remote: bool,
+) -> None:
     """Run one plan and keep it in its folder."""
     from datetime import UTC, datetime
 
@@ -114,7 +138,9 @@ def _measure(plan: Plan, folder: Path, progress: Console | None, stop: StopReque
             launcher=LocalLauncher(folder / layout.TARGET_LOG, clock=clock, stop=stop),
             clock=clock,
             stop=stop,
-            services=LocalServices(folder / layout.TARGET_LOG, clock=clock, stop=stop),
+            services=LocalServices(
+                folder / layout.TARGET_LOG, clock=clock, stop=stop, allow_remote=allow_remote
+            ),
         )
         watch = ThresholdWatch(
             plan.scenario, read=lambda: reader.read(folder), clock=clock, stop=stop

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memopt_cli.engine import service
+from memopt_cli.engine.target import TargetService
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,4 +38,12 @@ class LocalServices:
         """Return a service that answers; raises `TargetError` when none comes up."""
         with self._log.open("ab") as log:
             log.write(f"--- {label}\n".encode())
+        if scenario.target is not None:
+            return TargetService(
+                scenario.target,
+                log=self._log,
+                clock=self._clock,
+                check=self._stop.check,
+                allow_remote=self._allow_remote,
+            )
         return service.bundled(scenario, variant, log=self._log, check=self._stop.check)
