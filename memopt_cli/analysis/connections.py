@@ -1,4 +1,4 @@
-"""What was recorded of real connections beside memory: how many there were, and the kernel's part."""
+"""What was recorded of real connections beside memory: how many, and the kernel's part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What real connections mean: how many were held, the kernel's part of each, what is kept of them."""
+"""What real connections mean: how many were held, the kernel's part, what is kept of them."""
 
 from __future__ import annotations
 
@@ -75,9 +75,7 @@ def first_wave(samples: Sequence[Sample]) -> list[Sample]:
     return found
 
 
-def established(
-    recording: VariantRecording, *, per_unit: Estimate | None
-) -> Established | None:
+def established(recording: VariantRecording, *, per_unit: Estimate | None) -> Established | None:
     """Return what was found, given memory per connection; `None` if none is real."""
     connections = recording.connections
     if connections is None:

@@ -67,9 +67,7 @@ class Waves:
     reason: str
 
 
-def waves(
-    samples: Sequence[Sample], *, per_unit_bytes: float | None, processes: int = 1
-) -> Waves:
+def waves(samples: Sequence[Sample], *, per_unit_bytes: float | None, processes: int = 1) -> Waves:
     """
     Return what is kept, from all samples of a variant in order.
 

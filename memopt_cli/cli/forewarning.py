@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from memopt_cli.scenario.loading import Plan
+    from memopt_cli.scenario.model import Scenario
 
 
 def warnings(plan: Plan) -> Iterator[str]:
@@ -22,6 +23,7 @@ def warnings(plan: Plan) -> Iterator[str]:
     memory = limits.read_memory()
     for cell in plan.cells:
         if cell.scenario.workload in REAL:
+            yield from _of_connections(cell.scenario)
             continue
         # The targets of the stages; what is expected of random arrivals may not come.
         units = cell.scenario.load.peak_units or 0
@@ -36,3 +38,15 @@ def warnings(plan: Plan) -> Iterator[str]:
                 address_space_bytes=needed.address_space_bytes,
             ):
                 yield f"{label}: {shortage}"
+
+
+def _of_connections(scenario: Scenario) -> Iterator[str]:
+    """Yield what `memopt doctor` finds that will not fit; targets bring limits of their own."""
+    from memopt_cli.analysis import capacity
+    from memopt_cli.analysis.fit import Fit
+    from memopt_cli.profiler import limits
+    from memopt_cli.workloads.needs import connections_wanted
+
+    for finding in capacity.assess(limits.read(), connections_wanted(scenario)):
+        if finding.decides and finding.fit is Fit.DOES_NOT_FIT:
+            yield f"{finding.what} {finding.told}: {finding.remedy}"

@@ -6,7 +6,7 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from memopt_cli.analysis.connections import Look
 from memopt_cli.analysis.recording import Outcome, Sample, StageSpan
@@ -130,7 +130,7 @@ class Walk:
             self._thread = opened.enter_context(ThreadPoolExecutor(1))
             self._opened = opened.pop_all()
 
-    def __enter__(self) -> Walk:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -180,10 +180,10 @@ class Walk:
         report = yield from self._during(lambda: self._shards.connect(count))
         self._check(report, asked=count, found=report.total.ready, what="first connections came")
         if any(stage.rounds for stage in self._load.stages):
-            report = yield from self._during(lambda: self._shards.roundtrip())
+            report = yield from self._during(self._shards.roundtrip)
             answered = report.total.answered
             self._check(report, asked=count, found=answered, what="first requests were answered")
-        report = yield from self._during(lambda: self._shards.drop())
+        report = yield from self._during(self._shards.drop)
         self._settle()
         self._start = self._state()
         self._well = report.total

@@ -121,6 +121,7 @@ def explained(
         connected=total.open,
         accepted=accepted,
         connect_times_s=_times(report) if total.slow_connects > before.slow_connects else (),
+        closing_ages_s=[(float(age), count) for age, count in total.closing_ages.items()],
     )
     diagnoses = [*diagnose(symptoms), *_of_themselves(failures, total)]
     if unanswered > 0:

@@ -122,8 +122,9 @@ class TargetService:
             self.speech = _speech(target, url, allow_remote=allow_remote)
             if target.command is not None:
                 words = [_filled(word, values) for word in target.command]
-                self._start(words, _expanded(target.environment), opened)
-                pid = self._command.pid if self._command is not None else 0
+                self._command = self._started(words, _expanded(target.environment))
+                opened.callback(self._stop, self._command)
+                pid = self._command.pid
             else:
                 pid = target.pid or 0
             found = living(pid)
@@ -161,9 +162,11 @@ class TargetService:
         """End it, if it was started; may be called again."""
         self._opened.close()
 
-    def _start(self, words: list[str], variables: Mapping[str, str], opened: ExitStack) -> None:
+    def _started(self, words: list[str], variables: Mapping[str, str]) -> Command:
         if shutil.which(words[0]) is None:
-            raise UsageError(f"there is no program {words[0]}", hint="Install it, or give its path.")
+            raise UsageError(
+                f"there is no program {words[0]}", hint="Install it, or give its path."
+            )
         destination = self.speech.destinations[0]
         if _listens(destination):
             host, port = destination
@@ -173,15 +176,13 @@ class TargetService:
             )
         # Ends with us, whatever ends us, and not by the terminal's Ctrl-C.
         tied = [sys.executable, "-P", "-m", "memopt_cli.workloads.lifeline", str(os.getpid())]
-        self._command = Command(
+        return Command(
             [*tied, *words], {**os.environ, **variables}, clock=self._clock, output=self._log
         )
-        opened.callback(self._stop)
 
-    def _stop(self) -> None:
-        if self._command is not None:
-            tree = getattr(self, "_tree", None)
-            self._command.stop(lambda: () if tree is None else tree.look(thoroughly=True))
+    def _stop(self, command: Command) -> None:
+        tree = getattr(self, "_tree", None)
+        command.stop(lambda: () if tree is None else tree.look(thoroughly=True))
 
     def _wait_until_it_listens(self, within_s: float, check: Callable[[], None]) -> None:
         until_s = self._clock.now() + within_s
@@ -206,7 +207,9 @@ class TargetService:
         with self._log.open("rb") as log:
             end = log.seek(0, os.SEEK_END)
             log.seek(max(self._log_start, end - _LOG_TAIL_BYTES))
-            said = [line for line in log.read().decode(errors="replace").splitlines() if line.strip()]
+            said = [
+                line for line in log.read().decode(errors="replace").splitlines() if line.strip()
+            ]
         return f"{self.note} {f'Its last line: {said[-1].strip()}' if said else 'It is empty'}"
 
 

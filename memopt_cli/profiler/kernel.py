@@ -1,4 +1,4 @@
-"""What the kernel keeps for TCP connections, of the whole machine: objects, and bytes in buffers."""
+"""What the kernel keeps for TCP connections, of the whole machine: objects and buffers."""
 
 from __future__ import annotations
 

@@ -75,9 +75,7 @@ def _variant(variant: VariantFindings) -> dict[str, Any]:
         "fixed_bytes": _estimate(memory.fixed),
         "peak_uss_bytes": variant.peak_uss_bytes,
         "peak_rss_bytes": variant.peak_rss_bytes,
-        "kernel_per_unit_bytes": None
-        if real is None
-        else _estimate(real.kernel_per_connection),
+        "kernel_per_unit_bytes": None if real is None else _estimate(real.kernel_per_connection),
         "retained_bytes": _estimate(variant.retained),
         "leak": _leak(variant.leak),
         "gc_pause_s": _pauses(variant),

@@ -155,8 +155,12 @@ def _target(section: TargetSection) -> dict[str, Any]:
     out: dict[str, Any] = {"url": section.url}
     given = {"command": section.command, "pid": section.pid, "protocol": section.protocol}
     out |= {key: value for key, value in given.items() if value is not None}
-    named = {"environment": section.environment, "options": section.options}
-    named |= {"headers": section.headers, "sources": section.sources}
+    named: dict[str, Any] = {
+        "environment": section.environment,
+        "options": section.options,
+        "headers": section.headers,
+        "sources": section.sources,
+    }
     out |= {key: value for key, value in named.items() if value}
     names = {"server_name": tls.server_name, "cafile": tls.cafile}
     out["tls"] = {key: name for key, name in names.items() if name is not None}

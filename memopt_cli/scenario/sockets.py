@@ -1,4 +1,4 @@
-"""The workloads of real connections: `sockets`, with a server of our own, and `target`, anybody's."""
+"""The workloads of real connections: to a server of our own, and to anybody's."""
 
 from __future__ import annotations
 
@@ -44,9 +44,13 @@ SCHEMES: Final = {
 }
 """What the scheme of a URL stands for: a protocol, and whether it is spoken within TLS."""
 
-PORTS: Final = {"redis": 6379, "rediss": 6379, "http": 80, "ws": 80, "mcp+http": 80} | dict.fromkeys(
-    ("https", "wss", "mcp+https"), 443
-)
+PORTS: Final = {
+    "redis": 6379,
+    "rediss": 6379,
+    "http": 80,
+    "ws": 80,
+    "mcp+http": 80,
+} | dict.fromkeys(("https", "wss", "mcp+https"), 443)
 """Where a URL without a port leads."""
 
 MOST_CONNECTIONS: Final = 1_000_000
@@ -71,7 +75,9 @@ _BRACED = re.compile(r"\{([a-z]+)\}")
 def _url(value: object) -> str:
     """Return a URL whose scheme is known, with a host and a port."""
     if not isinstance(value, str):
-        raise fault(f"expected a URL, found {shown(value)}", "Write it like redis://127.0.0.1:6379.")
+        raise fault(
+            f"expected a URL, found {shown(value)}", "Write it like redis://127.0.0.1:6379."
+        )
     try:
         found = urlsplit(value.replace("{port}", "1"))
         host, port = found.hostname, found.port
@@ -109,9 +115,7 @@ Texts = Annotated[
     BeforeValidator(_texts),
     WithJsonSchema({"type": "object", "additionalProperties": {"type": ["string", "integer"]}}),
 ]
-Options = Annotated[
-    dict[str, Any], BeforeValidator(_options), WithJsonSchema({"type": "object"})
-]
+Options = Annotated[dict[str, Any], BeforeValidator(_options), WithJsonSchema({"type": "object"})]
 Pid = Annotated[
     int,
     BeforeValidator(whole(1, _MOST_PID)),
@@ -226,6 +230,15 @@ def _of_others(scenario: Scenario) -> Iterator[Fault]:
 
 
 def _of_real(scenario: Scenario) -> Iterator[Fault]:
+    yield from _of_real_load(scenario)
+    for number, variant in enumerate(scenario.variants):
+        for key, is_set in (("gc", variant.gc != "default"), ("leak", variant.leak_bytes)):
+            if is_set:
+                what = f"workload '{scenario.workload}' has no {key}"
+                yield Fault(("variants", number, key), what, "Remove it.", at_key=True)
+
+
+def _of_real_load(scenario: Scenario) -> Iterator[Fault]:
     load = scenario.load
     if load.clock != "wall":
         yield Fault(("load", "clock"), "real connections take real time", "Write clock: wall.")
@@ -245,11 +258,6 @@ def _of_real(scenario: Scenario) -> Iterator[Fault]:
             yield Fault((*path, "pattern"), what, "Remove it.", at_key=True)
     if not any(stage.units for stage in load.stages):
         yield Fault(("load",), "no stage has any connections", "Add one that has.")
-    for number, variant in enumerate(scenario.variants):
-        for key, is_set in (("gc", variant.gc != "default"), ("leak", variant.leak_bytes)):
-            if is_set:
-                what = f"workload '{scenario.workload}' has no {key}"
-                yield Fault(("variants", number, key), what, "Remove it.", at_key=True)
 
 
 def _of_target(scenario: Scenario) -> Iterator[Fault]:

@@ -182,7 +182,7 @@ class Variant(Section):
         BeforeValidator(choice("server", ("naive", "optimized"))),
     ] = Field(
         default=None,
-        description="Which bundled server serves real connections: naive, the default, or optimized.",
+        description="The bundled server of real connections: naive, the default, or optimized.",
     )
     leak_bytes: Size = Field(
         default=0,

@@ -61,8 +61,10 @@ def kept(*, keep: bool, runs: int) -> list[Goal]:
         if found is None or each is None:
             wrong += 1
             continue
-        wrong += abs(each.value - truth) > KEPT_WITHIN * truth if keep else not (
-            each.low <= 0 <= each.high
+        wrong += (
+            abs(each.value - truth) > KEPT_WITHIN * truth
+            if keep
+            else not (each.low <= 0 <= each.high)
         )
         miscalled += found.waves.verdict is not (LeakVerdict.LEAK if keep else LeakVerdict.NO_LEAK)
         print(f"  keeps {truth:5,} B: {_shown(each)}, {found.waves.verdict}")

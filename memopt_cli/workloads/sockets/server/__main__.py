@@ -3,7 +3,8 @@ One process of the server.
 
 Started as ``python -m memopt_cli.workloads.sockets.server COMMANDS REPLIES PARENT``. First it is
 told its settings, and answers with its port; then ``digest`` is answered with what was counted,
-and ``heap`` with its own memory. It ends when the other end of the pipe is closed, or its controller is gone.
+and ``heap`` with its memory. It ends when the other end of the pipe is closed, or its controller
+is gone.
 """
 
 from __future__ import annotations
