@@ -68,7 +68,8 @@ def connections_wanted(scenario: Scenario) -> Wanted:
         connections=units,
         server_processes=servers,
         driver_processes=max(drivers, -(-units // most_per_driver())),
-        sources=sources or -(-units // (MOST_PER_PAIR * servers)),
+        # Pairs of addresses count: with a port for each server there are as many fewer sources.
+        sources=sources or -(-units // MOST_PER_PAIR),
         bytes_per_connection=each,
     )
 
