@@ -74,10 +74,10 @@ class ConnectionsRecording:
     """Why a load by schedule was limited by the drivers; empty if it was not."""
 
     sockets_before: int | None = None
-    """TCP sockets of the machine before the first connection was asked for."""
+    """Ends of connections on the server's ports before the first one was asked for."""
 
     sockets_after: int | None = None
-    """The same when all was closed and ended."""
+    """The same when all was closed, and what was started for it had ended."""
 
     def with_look(self, look: Look) -> ConnectionsRecording:
         """Return the recording with one plateau more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ def _of_connections(scenario: Scenario) -> Iterator[str]:
     from memopt_cli.profiler import limits
     from memopt_cli.workloads.needs import connections_wanted
 
-    for finding in capacity.assess(limits.read(), connections_wanted(scenario)):
+    told = limits.read()
+    # Servers and drivers take what the hard limit allows, whatever the shell's soft one is.
+    descriptors = replace(told.descriptors, soft=told.descriptors.hard)
+    told = replace(told, descriptors=descriptors)
+    for finding in capacity.assess(told, connections_wanted(scenario)):
         if finding.decides and finding.fit is Fit.DOES_NOT_FIT:
             yield f"{finding.what} {finding.told}: {finding.remedy}"

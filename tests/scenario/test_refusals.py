@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+RUNS = "connections, synthetic, sockets, target"
+
 YAML_REFUSALS: dict[str, list[str]] = {
     "tags: {a: 1:30}": [
         "1:11: '1:30' is 90 to some YAML readers | Write 1m30s or \"1:30\".",
@@ -119,7 +121,7 @@ REFUSALS: dict[str, list[str]] = {
         "1:7: expected keys and values, found 5 | Write it like {key: value}.",
     ],
     "workload: agents": [
-        "1:11: workload 'agents' is not in this version; it runs: connections, synthetic | ",
+        f"1:11: workload 'agents' is not in this version; it runs: {RUNS} | ",
     ],
     "workload: conections": [
         "1:11: unknown workload 'conections' | Did you mean 'connections'?",
@@ -483,7 +485,7 @@ thresholds:
 def test_later_workload_is_told_alone(told: Callable[..., list[str]], base: str) -> None:
     """The keys of a workload of a later version are not called unknown."""
     text = base.replace("workload: connections", "workload: agents") + "agents: {count: 5}\n"
-    expected = "workload 'agents' is not in this version; it runs: connections, synthetic | "
+    expected = f"workload 'agents' is not in this version; it runs: {RUNS} | "
     assert told(text) == [f"s.yaml:3:11: {expected}"]
 
 
