@@ -193,7 +193,8 @@ class Walk:
             report = yield from self._during(self._shards.roundtrip)
             answered = report.total.answered
             self._check(report, asked=count, found=answered, what="first requests were answered")
-        report = yield from self._during(self._shards.drop)
+        reset = self._service.speech.reset
+        report = yield from self._during(lambda: self._shards.drop(reset=reset))
         self._settle()
         self._start = self._state()
         self._well = report.total
@@ -226,7 +227,10 @@ class Walk:
             self.books.note_connecting(report, change, first=self._growing)
         elif change < 0:
             self._growing = False
-            report = yield from self._during(lambda: self._shards.drop(-change, rate_per_s=rate))
+            reset = self._service.speech.reset
+            report = yield from self._during(
+                lambda: self._shards.drop(-change, rate_per_s=rate, reset=reset)
+            )
             self.books.note(report)
         else:
             return

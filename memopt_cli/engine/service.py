@@ -36,6 +36,9 @@ class Speech:
 
     search_path: tuple[str, ...] = ()
     allow_remote: bool = False
+    reset: bool = True
+    """Whether connections are closed without a word."""
+
     window: int = 256
     """Most connections on the way of each driver."""
 

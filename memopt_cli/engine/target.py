@@ -285,4 +285,5 @@ def _speech(target: TargetSection, url: str, *, allow_remote: bool) -> Speech:
         sources=target.sources,
         search_path=(os.getcwd(),),  # noqa: PTH109 - where a user's own protocol is
         allow_remote=allow_remote,
+        reset=target.close == "reset",
     )

@@ -33,7 +33,9 @@ Of one end, on Linux 6.18: TCP 2,368 B, inode 832, file 192, directory entry 192
 modules 56, epoll 128 to 208.
 """
 
-_LISTENING = "0A"
+_NOT_OPEN = {"06", "0A"}
+"""States of the tables: waiting, as who closes first does for a minute, and listening."""
+
 _OBJECTS_AT, _SIZE_AT = 2, 3
 _KIB = 1024
 
@@ -64,9 +66,10 @@ def read(root: Path = Path("/")) -> KernelMemory:
 
 def ends_on(ports: Collection[int], root: Path = Path("/")) -> int | None:
     """
-    Return how many ends of connections have one of *ports* at either side, in whatever state.
+    Return how many ends of connections have one of *ports* at either side.
 
-    Listening sockets are none; it takes 2 us for each socket of the machine.
+    Listening sockets are none, nor are ports that only wait (TIME_WAIT). It takes 2 us for each
+    socket of the machine.
     """
     tree = ProcTree(root)
     wanted = {f"{port:04X}" for port in ports}
@@ -82,7 +85,7 @@ def ends_on(ports: Collection[int], root: Path = Path("/")) -> int | None:
 
 def _is_on(line: str, wanted: Collection[str]) -> bool:
     _, local, remote, state, _ = line.split(None, 4)
-    return state != _LISTENING and (local[-4:] in wanted or remote[-4:] in wanted)
+    return state not in _NOT_OPEN and (local[-4:] in wanted or remote[-4:] in wanted)
 
 
 def _slab_bytes(tree: ProcTree) -> int | None:

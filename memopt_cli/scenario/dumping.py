@@ -165,6 +165,7 @@ def _target(section: TargetSection) -> dict[str, Any]:
     names = {"server_name": tls.server_name, "cafile": tls.cafile}
     out["tls"] = {key: name for key, name in names.items() if name is not None}
     out["tls"]["verify"] = _switch(tls.verify)
+    out["close"] = section.close
     out["ready_within"] = duration(section.ready_within_s)
     out |= _driving(section)
     needed = {"programs": needs.programs, "modules": needs.modules, "hint": needs.hint}

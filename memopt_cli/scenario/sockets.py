@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -16,6 +16,7 @@ from memopt_cli.scenario.fields import (
     Size,
     Switch,
     Text,
+    choice,
     items,
     whole,
 )
@@ -203,6 +204,15 @@ class TargetSection(DrivingSection):
         default={}, description="More headers; ${NAME} is taken from the environment."
     )
     tls: TlsSection = Field(default=TlsSection(), description="For URLs within TLS.")
+    close: Annotated[
+        Literal["reset", "in-order"], BeforeValidator(choice("way to close", ("reset", "in-order")))
+    ] = Field(
+        default="reset",
+        description=(
+            "How connections are closed. reset: as by a client that is switched off. in-order: the "
+            "protocol says goodbye first (an MCP session is deleted, a WebSocket closed)."
+        ),
+    )
     sources: tuple[Text, ...] = Field(
         default=(), description="Addresses to connect from; none for as many as are needed."
     )

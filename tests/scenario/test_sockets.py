@@ -106,8 +106,8 @@ def test_what_is_refused(values: dict[str, Any], said: str) -> None:
 
 def test_a_million_is_the_most() -> None:
     """The count of real connections is bounded, below that of simulated ones."""
+    stages = [*STAGES[:1], {**STAGES[1], "connections": 1_000_001}]
     with pytest.raises(ValidationError) as told:
-        stages = [*STAGES[:1], {**STAGES[1], "connections": 1_000_001}]
         Scenario.model_validate(written(load={"stages": stages}))
 
     assert ["1,000,001 real connections"] == [one.message for one in caught(told.value)]
