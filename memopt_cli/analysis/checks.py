@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from memopt_cli.analysis import established
 from memopt_cli.analysis.fidelity import faults
 from memopt_cli.analysis.limits import compare
 from memopt_cli.analysis.results import Estimate, LeakVerdict, ThresholdResult, Verdict
@@ -104,7 +105,19 @@ def on_schedule(findings: Sequence[VariantFindings], *, clock: str) -> list[Thre
             else "",
         )
         for variant in findings
-        if variant.simulated_s
+        if variant.simulated_s and variant.connections is None
+    ]
+
+
+def real_connections(
+    findings: Sequence[VariantFindings], scenario: Scenario
+) -> list[ThresholdResult]:
+    """Return whether all real connections were held and closed, and nothing is kept of them."""
+    reference = reference_of(scenario)
+    return [
+        result
+        for variant in findings
+        for result in established.checks(variant, scenario, judged=variant.name != reference)
     ]
 
 
@@ -122,7 +135,13 @@ def leaks(findings: Sequence[VariantFindings], scenario: Scenario) -> list[Thres
         _leak(variant, scenario.leak.tolerate_bytes_per_s)
         for variant in findings
         if variant.name != reference
-        and (variant.leak.verdict is LeakVerdict.LEAK or variant.leak.baseline is not None)
+        and (
+            (
+                variant.leak.verdict is LeakVerdict.LEAK
+                and variant.leak.slope_bytes_per_s is not None
+            )
+            or variant.leak.baseline is not None
+        )
     ]
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis import checks, leak_outlook, memory, pairing, steady, thresholds
+from memopt_cli.analysis import (
+    checks,
+    established,
+    leak_outlook,
+    memory,
+    pairing,
+    steady,
+    thresholds,
+)
 from memopt_cli.analysis.durations import distribution
 from memopt_cli.analysis.limits import worst
 from memopt_cli.analysis.recording import Outcome
@@ -58,6 +66,7 @@ def judge(recording: Recording, scenario: Scenario) -> RunFindings:
     )
     results = (
         *checks.same_work(variants),
+        *checks.real_connections(variants, scenario),
         *checks.on_schedule(variants, clock=recording.clock),
         *checks.fidelity(variants, scenario),
         *checks.leaks(variants, scenario),
@@ -101,7 +110,7 @@ def variant_findings(
         limit_bytes: The machine's memory, which a leak would fill.
         limits: What of growth is tolerated, and what is severe.
     """
-    samples = recording.samples
+    samples, real = recording.samples, recording.connections
     last = samples[-1] if samples else None
     by_generation = [
         merged(h for (_, kind), h in recording.pauses.items() if kind == generation)
@@ -110,6 +119,13 @@ def variant_findings(
     pauses = distribution(merged(by_generation)) if recording.recorder_installed else None
     busy_s = last.busy_s if last else 0.0
     operations = last.operations if last else 0
+    per_unit = memory.per_unit(
+        samples if real is None else established.first_wave(samples),
+        preallocated=recording.preallocated,
+        processes=1 if real is None else max(1, real.servers),
+    )
+    connections = established.established(recording, per_unit=per_unit.per_unit)
+    leak = _leak(recording, clock, limit_bytes, limits)
     return VariantFindings(
         cell=recording.cell,
         name=recording.name,
@@ -120,11 +136,11 @@ def variant_findings(
         digest=recording.digest,
         transcript=recording.transcript,
         same_work=_same_work(recording, first),
-        memory=memory.per_unit(samples, preallocated=recording.preallocated),
+        memory=per_unit,
         peak_uss_bytes=max((s.uss_bytes for s in samples if s.uss_bytes is not None), default=None),
         peak_rss_bytes=max((s.rss_bytes for s in samples), default=None),
         retained=memory.retained(samples),
-        leak=_leak(recording, clock, limit_bytes, limits),
+        leak=leak if connections is None else established.leak_over(connections.waves, leak),
         gc_pause=pauses,
         gc_pauses_by_generation=tuple(histogram.count for histogram in by_generation),
         pauses_lost=recording.pauses_lost,
@@ -142,6 +158,7 @@ def variant_findings(
         total=memory.total(samples),
         steady_per_s=_steady_per_s(recording),
         lateness=_lateness(recording) if clock == "wall" else 0.0,
+        connections=connections,
     )
 
 

@@ -39,7 +39,9 @@ _SMALLEST_GROWTH_BYTES = 1024**2
 """Less growth than this is a matter of single arenas and pages."""
 
 
-def per_unit(samples: Sequence[Sample], *, preallocated: int = 0) -> MemoryPerUnit:
+def per_unit(
+    samples: Sequence[Sample], *, preallocated: int = 0, processes: int = 1
+) -> MemoryPerUnit:
     """
     Return memory per unit, from samples in the order in which they were taken.
 
@@ -50,10 +52,11 @@ def per_unit(samples: Sequence[Sample], *, preallocated: int = 0) -> MemoryPerUn
         samples: Of one variant.
         preallocated: Units that were made before the first arrived. Up to so many a
             further unit costs nothing, so plateaus with no more are not fitted.
+        processes: Whose memory is added up; each has its pages.
     """
     plateaus = [one for one in growth_plateaus(samples) if one.units > preallocated]
-    outside = _fit(plateaus, ANONYMOUS)
-    inside = _fit(plateaus, HEAP)
+    outside = _fit(plateaus, ANONYMOUS, processes)
+    inside = _fit(plateaus, HEAP, processes)
     if len(plateaus) < 3:  # noqa: PLR2004 - a line with an interval needs three points
         reason = f"{len(plateaus)} plateaus were measured, a line needs 3: {_remedy(preallocated)}"
         return MemoryPerUnit(None, None, None, ANONYMOUS, None, (), reason)
@@ -239,16 +242,19 @@ def _missed_bytes(plateaus: Sequence[Sample], series: str) -> int:
     return max(hidden, (before or 0) - (after or 0))
 
 
-def _fit(plateaus: Sequence[Sample], series: str) -> tuple[Estimate, Estimate] | None:
+def _fit(
+    plateaus: Sequence[Sample], series: str, processes: int
+) -> tuple[Estimate, Estimate] | None:
     points = _points(plateaus, series)
     line = fit_line([units for units, _ in points], [size for _, size in points])
     if line is None:
         return None
     # Rounding, and growth that a series cannot see, are errors that residuals do not show.
-    missed = _RESOLUTION_BYTES[series] + _missed_bytes(plateaus, series)
+    resolution = processes * _RESOLUTION_BYTES[series]
+    missed = resolution + _missed_bytes(plateaus, series)
     coarse = missed / (points[-1][0] - points[0][0])
     slope = line.slope_half_width + coarse
-    fixed = line.intercept_half_width + _RESOLUTION_BYTES[series]
+    fixed = line.intercept_half_width + resolution
     return (
         Estimate(line.slope, line.slope - slope, line.slope + slope, How.FITTED),
         Estimate(line.intercept, line.intercept - fixed, line.intercept + fixed, How.FITTED),

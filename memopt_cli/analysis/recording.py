@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from memopt_cli.analysis.connections import ConnectionsRecording
     from memopt_cli.profiler.histogram import Histogram
 
 
@@ -162,6 +163,9 @@ class VariantRecording:
     recorder_installed: bool
     latency: Mapping[int, Histogram]
     """Operation latency by stage index."""
+
+    connections: ConnectionsRecording | None = None
+    """Of real connections only."""
 
     preallocated: int = 0
     """Units that the variant's pool made before the first arrived."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from memopt_cli.analysis.established import Established
     from memopt_cli.analysis.recording import Fidelity, Outcome, StageSpan
     from memopt_cli.exit_codes import ExitCode
     from memopt_cli.units import Dimension
@@ -237,6 +238,9 @@ class VariantFindings:
 
     lateness: float = 0.0
     """On the wall clock, how far any stage was behind its load, as a share of the stage."""
+
+    connections: Established | None = None
+    """Of real connections only."""
 
     @property
     def pause_share(self) -> float | None:

@@ -67,3 +67,11 @@ def unless_it_ends(part: Part) -> tuple[Verdict, str]:
     if found.verdict is LeakVerdict.LEAK:
         return Verdict.CROSSED, ""
     return Verdict.INCONCLUSIVE, found.reason
+
+
+def unless_it_levels_off(part: Part) -> tuple[Verdict, str]:
+    """Return whether what is kept of closed connections goes on, from wave to wave."""
+    found = part.findings.connections
+    if found is not None and found.waves.verdict is LeakVerdict.LEAK:
+        return Verdict.CROSSED, ""
+    return Verdict.INCONCLUSIVE, "" if found is None else found.waves.reason

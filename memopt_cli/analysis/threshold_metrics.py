@@ -48,6 +48,27 @@ def _retained(part: Part) -> Observed:
     return part.findings.retained, "the population was not emptied, or memory not read after it"
 
 
+def _kept(part: Part) -> Observed:
+    found = part.findings.connections
+    if found is None:
+        return None, _NOT_REAL
+    return found.waves.kept_per_connection, found.waves.reason
+
+
+def _kernel(part: Part) -> Observed:
+    found = part.findings.connections
+    if found is None:
+        return None, _NOT_REAL
+    return found.kernel_per_connection, "the kernel's memory was not read at three plateaus"
+
+
+def _connect_time(part: Part) -> Observed:
+    found = part.findings.connections
+    if found is None or not found.recording.connected:
+        return None, _NOT_REAL
+    return Estimate.exact(found.recording.connect_s), ""
+
+
 def _reuse(part: Part) -> Observed:
     reason = "the pool gave nothing out there, or there is none"
     if part.stage is None and part.threshold.window_s is None:
@@ -165,6 +186,7 @@ def _exactly(value: float | None) -> Estimate | None:
     return None if value is None else Estimate.exact(value)
 
 
+_NOT_REAL = "no connection was made"
 _IDLE = "it takes two samples with work between them; sample more often"
 
 OBSERVERS: dict[str, Callable[[Part], Observed]] = {
@@ -186,5 +208,8 @@ OBSERVERS: dict[str, Callable[[Part], Observed]] = {
     "operation_latency": _latency,
     "operations_per_s": _rate,
     "fidelity": _fidelity,
+    "memory_kept_per_connection": _kept,
+    "kernel_memory_per_connection": _kernel,
+    "connect_time": _connect_time,
 }
 """How each metric of `memopt_cli.scenario.thresholds.METRICS` is read from a recording."""

@@ -58,6 +58,8 @@ def judge(
             threshold.limit.value,
             rounded=threshold.aggregation == "p",
         )
+    if verdict is Verdict.CROSSED and threshold.metric == "memory_kept_per_connection":
+        verdict, reason = threshold_growth.unless_it_levels_off(part)
     if verdict is Verdict.CROSSED and threshold.metric in threshold_growth.OF_LEAKS:
         verdict, reason = threshold_growth.unless_it_ends(part)
     if threshold.metric == "fidelity" and findings.fidelity and fidelity.faults(findings.fidelity):

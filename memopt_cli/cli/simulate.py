@@ -27,7 +27,7 @@ _WORST_FIRST = (
 )
 
 
-def simulate(
+def simulate(  # noqa: PLR0913, PLR0917 - one for each option
     scenarios: Annotated[list[str], typer.Argument(help="Shipped scenarios, or files.")],
     settings: Annotated[
         list[str] | None,
@@ -49,6 +49,9 @@ def simulate(
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="End a run as soon as a leak in it is settled.")
     ] = False,
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Load targets on other machines: only yours.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="Print no colours.")] = False,
 ) -> None:
@@ -63,6 +66,12 @@ def simulate(
     ]
     if baseline is not None:
         baselines.check_run(baseline, [plan.scenario for plan in plans])
+    for plan in plans:
+        for cell in plan.cells:
+            if cell.scenario.target is not None:
+                from memopt_cli.engine import target
+
+                target.check(cell.scenario, allow_remote=allow_remote)
     named = folders.named([plan.scenario.name for plan in plans], out)
     colour = display.wants_colour(no_color=no_color)
     progress = None if quiet else display.console(sys.stderr, colour=colour)
@@ -72,7 +81,7 @@ def simulate(
         for warning in forewarning.warnings(plan):
             display.say(f"warning: {warning}")
         chosen = folder or folders.dated(plan.scenario.name)
-        asked = Asked(plan, chosen, baseline, fail_fast=fail_fast)
+        asked = Asked(plan, chosen, baseline, fail_fast=fail_fast, allow_remote=allow_remote)
         codes.add(_run(asked, progress, results))
         if codes & set(_SIGNALS):
             break
@@ -87,6 +96,7 @@ class Asked:
     folder: Path
     baseline: Path | None
     fail_fast: bool
+    allow_remote: bool
 
 
 def _run(asked: Asked, progress: Console | None, results: Console) -> ExitCode:
@@ -117,6 +127,7 @@ def _measure(asked: Asked, progress: Console | None, stop: StopRequest) -> None:
     from memopt_cli.engine.clock import SystemClock
     from memopt_cli.engine.keeping import kept
     from memopt_cli.engine.launcher import LocalLauncher
+    from memopt_cli.engine.serving import LocalServices
     from memopt_cli.engine.simulate import simulate as engine
     from memopt_cli.engine.watch import ThresholdWatch
     from memopt_cli.scenario import loading
@@ -138,6 +149,12 @@ def _measure(asked: Asked, progress: Console | None, stop: StopRequest) -> None:
             launcher=LocalLauncher(folder / layout.TARGET_LOG, clock=clock, stop=stop),
             clock=clock,
             stop=stop,
+            services=LocalServices(
+                folder / layout.TARGET_LOG,
+                clock=clock,
+                stop=stop,
+                allow_remote=asked.allow_remote,
+            ),
         )
         watch = ThresholdWatch(
             plan.scenario,

@@ -139,7 +139,7 @@ def _opened(output: Path | None) -> Iterator[IO[bytes] | None]:
     if output is None:
         yield None
         return
-    with output.open("wb") as stream:
+    with output.open("ab") as stream:
         yield stream
 
 

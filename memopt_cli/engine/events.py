@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from memopt_cli.analysis.connections import ConnectionsRecording
     from memopt_cli.analysis.recording import Fidelity, Outcome, Sample, StageSpan
     from memopt_cli.profiler.histogram import Histogram
 
@@ -71,6 +72,13 @@ class DurationsRecorded:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionsCounted:
+    """What is known of real connections up to now; each event replaces the one before."""
+
+    connections: ConnectionsRecording
+
+
+@dataclass(frozen=True, slots=True)
 class VariantEnded:
     """The variant's process is gone."""
 
@@ -99,6 +107,7 @@ Event = (
     | StageStarted
     | SampleTaken
     | DurationsRecorded
+    | ConnectionsCounted
     | VariantEnded
     | RunEnded
 )

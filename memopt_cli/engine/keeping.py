@@ -50,6 +50,8 @@ class _Keeper:
                 writer.add_sample(self._variant, event.sample)
             case events.DurationsRecorded():
                 self._keep_durations(event)
+            case events.ConnectionsCounted():
+                writer.put_connections(self._variant, event.connections)
             case events.VariantEnded():
                 writer.end_variant(
                     self._variant,

@@ -266,11 +266,11 @@ def _started(theirs: tuple[int, int, int], log: IO[bytes]) -> subprocess.Popen[b
         stderr=log,
         pass_fds=theirs,
         start_new_session=True,
-        env=_environment(),
+        env=environment_of_subjects(),
     )
 
 
-def _environment() -> dict[str, str]:
+def environment_of_subjects() -> dict[str, str]:
     """Return the subject's environment: the controller's, and what makes heaps comparable."""
     ours = environment.SUBJECT_SETTINGS
     tunables = [os.environ.get("GLIBC_TUNABLES", ""), ours["GLIBC_TUNABLES"]]

@@ -6,6 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from memopt_cli.analysis.recording import Outcome, StageSpan
+from memopt_cli.engine import connections
+from memopt_cli.engine.connections import connected_variant
 from memopt_cli.engine.events import (
     RunEnded,
     RunStarted,
@@ -19,6 +21,7 @@ from memopt_cli.engine.sampler import Sampler
 from memopt_cli.engine.stopping import Stopped
 from memopt_cli.errors import MeasurementError, TargetError
 from memopt_cli.profiler import environment
+from memopt_cli.scenario.sockets import REAL
 from memopt_cli.workloads.outlook import expected_operations, peak_units
 from memopt_cli.workloads.settings import AgentsSettings, settings_for
 from memopt_cli.workloads.transcript import Transcript
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from memopt_cli.engine.clock import Clock
     from memopt_cli.engine.events import Event
     from memopt_cli.engine.launcher import Launcher, Subject
+    from memopt_cli.engine.service import Services
     from memopt_cli.engine.stopping import StopRequest
     from memopt_cli.scenario.loading import Cell, Plan
     from memopt_cli.scenario.model import Scenario, Variant
@@ -45,6 +49,7 @@ def simulate(
     launcher: Launcher,
     clock: Clock,
     stop: StopRequest,
+    services: Services | None = None,
 ) -> Iterator[Event]:
     """
     Run a plan and yield what happens, ending with `RunEnded` however it ends.
@@ -60,6 +65,7 @@ def simulate(
         launcher: Starts the subjects.
         clock: Real time.
         stop: Looked at between and during waits.
+        services: Starts what real connections are made to; not needed without such.
     """
     began = clock.now()
     judge = Judge(stop)
@@ -69,12 +75,15 @@ def simulate(
         started_at=started_at,
         clock=plan.scenario.load.clock,
         environment=environment.describe(),
-        expected_operations=sum(expected_operations(cell.scenario.load) for cell, _ in work),
+        expected_operations=sum(_expected_operations(cell.scenario) for cell, _ in work),
     )
     outcome, reason = Outcome.FINISHED, ""
     for cell, variant in work:
         try:
-            yield from _variant(cell, variant, launcher, clock, stop, judge)
+            if services is not None and cell.scenario.workload in REAL:
+                yield from connected_variant(cell, variant, services, clock, stop)
+            else:
+                yield from _variant(cell, variant, launcher, clock, stop, judge)
         except (TargetError, MeasurementError) as exc:
             failure = f"{exc}. {exc.hint}".rstrip(". ")
             outcome, reason = Outcome.FAILED, f"{variant.name}: {failure}"
@@ -84,6 +93,12 @@ def simulate(
             yield VariantEnded(outcome, failure=reason)
             break
     yield RunEnded(outcome, reason, stop.signal, clock.now() - began)
+
+
+def _expected_operations(scenario: Scenario) -> float:
+    if scenario.workload in REAL:
+        return connections.expected_operations(scenario)
+    return expected_operations(scenario.load)
 
 
 def _variant(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from memopt_cli.analysis import fidelity
 from memopt_cli.analysis.ranking import rankings
-from memopt_cli.report import ladder
+from memopt_cli.report import connections, ladder
 from memopt_cli.report.ranking import brings
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _agents(run: RunFindings) -> dict[str, Any]:
 
 
 def _variant(variant: VariantFindings) -> dict[str, Any]:
-    memory = variant.memory
+    memory, real = variant.memory, variant.connections
     measured = bool(variant.sampling.samples)
     return {
         "name": variant.name,
@@ -86,7 +86,7 @@ def _variant(variant: VariantFindings) -> dict[str, Any]:
         "fixed_bytes": _estimate(memory.fixed),
         "peak_uss_bytes": variant.peak_uss_bytes,
         "peak_rss_bytes": variant.peak_rss_bytes,
-        "kernel_per_unit_bytes": None,
+        "kernel_per_unit_bytes": None if real is None else _estimate(real.kernel_per_connection),
         "retained_bytes": _estimate(variant.retained),
         "leak": _leak(variant.leak),
         "gc_pause_s": _pauses(variant),
@@ -108,6 +108,7 @@ def _variant(variant: VariantFindings) -> dict[str, Any]:
             {"name": s.name, "starts_s": s.starts_s, "ends_s": s.ends_s, "units": s.units}
             for s in variant.stages
         ],
+        **({} if real is None else {"connections": connections.document(real, _estimate)}),
     }
 
 

@@ -16,7 +16,7 @@ from memopt_cli.analysis.comparison import (
 )
 from memopt_cli.analysis.ranking import rankings
 from memopt_cli.analysis.results import Verdict
-from memopt_cli.report import beside, ladder, ranking, wording
+from memopt_cli.report import beside, connections, ladder, ranking, wording
 from memopt_cli.report.method import environment, method
 from memopt_cli.report.tables import table
 from memopt_cli.units import Dimension, format_count, format_size
@@ -67,6 +67,7 @@ def markdown(run: RunFindings, pictures: Sequence[Picture] = ()) -> str:
         *_matrix(run),
         *(f"![{picture.title}]({picture.name})" for picture in pictures),
         *_results(run),
+        *connections.sections(run),
         *_leaks(run),
         *method(run),
         *environment(run),

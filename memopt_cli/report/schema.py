@@ -160,6 +160,60 @@ _VARIANT = _object(
     }
 )
 
+_MAYBE_COUNT = {"type": ["integer", "null"], "minimum": 0}
+
+_CONNECTIONS = {
+    "description": "Of real connections; other workloads have none.",
+    **_object(
+        {
+            "servers": _COUNT,
+            "drivers": _COUNT,
+            "asked": _MAYBE_COUNT,
+            "held": _MAYBE_COUNT,
+            "verified": {"type": ["integer", "null"]},
+            "connect_s": _MAYBE_NUMBER,
+            "connect_p50_s": _MAYBE_NUMBER,
+            "connect_p99_s": _MAYBE_NUMBER,
+            "connect_max_s": _MAYBE_NUMBER,
+            "slow_connects": _COUNT,
+            "kernel_buffers_per_unit_bytes": _ESTIMATE,
+            "answered": _COUNT,
+            "not_answered": _COUNT,
+            "failures": {"type": "object", "additionalProperties": _COUNT},
+            "limited_by": _MAYBE_TEXT,
+            "sockets_before": _MAYBE_COUNT,
+            "sockets_after": _MAYBE_COUNT,
+            "plateaus": {
+                "type": "array",
+                "items": _object(
+                    {
+                        "asked": _COUNT,
+                        "ready": _COUNT,
+                        "accepted": {"type": ["integer", "null"]},
+                        "answered": _MAYBE_COUNT,
+                        "settled_s": _NUMBER,
+                        "at_rest": {"type": "boolean"},
+                        "slab_bytes": _MAYBE_COUNT,
+                        "buffers_bytes": _MAYBE_COUNT,
+                    }
+                ),
+            },
+            "kept": _object(
+                {
+                    "verdict": {"enum": ["leak", "no_leak", "inconclusive"]},
+                    "bytes_per_closed": _ESTIMATE,
+                    "waves": {
+                        "type": "array",
+                        "items": _object({"closed": _COUNT, "bytes": {"type": "integer"}}),
+                    },
+                    "remark": _MAYBE_TEXT,
+                }
+            ),
+        }
+    ),
+}
+_VARIANT["properties"]["connections"] = _CONNECTIONS
+
 _BOUNDED = {
     "value": _NUMBER,
     "low": {**_MAYBE_NUMBER, "description": "Null where the data do not bound it."},

@@ -16,7 +16,7 @@ from memopt_cli.units import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from memopt_cli.analysis.comparison import Change
     from memopt_cli.analysis.results import Leak, RunFindings, ThresholdResult
@@ -124,18 +124,23 @@ def ratio(value: float | None) -> str:
 
 def observed(result: ThresholdResult) -> str:
     """Return what a threshold was judged on."""
-    if result.metric == "same_work":
-        if result.observed is None:
-            return NOT_MEASURED
-        equal = result.observed.value
-        return "equal digests" if equal else "different digests"
+    if result.metric in _TOLD:
+        return _TOLD[result.metric](result)
     if result.metric == "gc_pause" and result.observed == Estimate.exact(0.0):
         return "no pauses"
-    if result.metric == "fidelity":
-        return _fidelity(result)
-    if result.metric == "on_schedule":
-        return "on time" if result.verdict is Verdict.PASSED else "late"
+    if result.metric in _IN_WORDS:
+        return result.verdict if result.observed is None else f"{result.observed.value:,.0f}"
     return estimate(result.observed, result.dimension)
+
+
+def _same_work(result: ThresholdResult) -> str:
+    if result.observed is None:
+        return NOT_MEASURED
+    return "equal digests" if result.observed.value else "different digests"
+
+
+def _on_schedule(result: ThresholdResult) -> str:
+    return "on time" if result.verdict is Verdict.PASSED else "late"
 
 
 def _fidelity(result: ThresholdResult) -> str:
@@ -157,6 +162,16 @@ def share(value: float) -> str:
     ('100 %', '99.99 %', '99.85 %')
     """
     return "100 %" if value == 1 else f"{math.floor(value * 1e4) / 1e2:.2f} %"
+
+
+_TOLD: dict[str, Callable[[ThresholdResult], str]] = {
+    "same_work": _same_work,
+    "on_schedule": _on_schedule,
+    "fidelity": _fidelity,
+}
+
+_IN_WORDS = frozenset({"connections", "at_rest", "drivers", "closed"})
+"""Checks of real connections, whose reason tells what was seen."""
 
 
 def expression(result: ThresholdResult) -> str:

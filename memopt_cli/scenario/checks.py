@@ -6,7 +6,7 @@ import copy
 import math
 from typing import TYPE_CHECKING, Any
 
-from memopt_cli.scenario import shortform
+from memopt_cli.scenario import shortform, sockets
 from memopt_cli.scenario.agents import agents_faults
 from memopt_cli.scenario.faults import Fault
 from memopt_cli.scenario.fields import MAX_DURATION_S, MAX_POPULATION
@@ -19,11 +19,21 @@ if TYPE_CHECKING:
     from memopt_cli.scenario.model import Scenario, Threshold
     from memopt_cli.scenario.section import Section
 
-LATER_WORKLOADS = ("sockets", "target")
-UNIT_WORDS = {"connections": "connections", "agents": "agents", "synthetic": "units"}
+UNIT_WORDS = {
+    "connections": "connections",
+    "sockets": "connections",
+    "target": "connections",
+    "agents": "agents",
+    "synthetic": "units",
+}
 """What each workload calls its units, in stages and in the short form."""
 
-VARIANT_OPTIONS = {"pool": "connections", "compact": "connections", "agents": "agents"}
+VARIANT_OPTIONS = {
+    "pool": "connections",
+    "compact": "connections",
+    "agents": "agents",
+    "server": "sockets",
+}
 """The workload that each option of variants is for."""
 
 MAX_TICKS = 10_000_000
@@ -61,7 +71,7 @@ def as_written(raw: dict[str, Any]) -> list[Fault]:
         if other in raw:
             what = f"section '{other}' in a scenario of workload '{workload}'"
             faults.append(Fault((other,), what, "Remove it, or change workload.", at_key=True))
-        for path in _places_of(other_word, raw.get("load")):
+        for path in _places_of(other_word, raw.get("load")) if other_word != word else ():
             what = f"workload '{workload}' counts {word}, not {other_word}"
             faults.append(Fault(path, what, f"Write {word}.", at_key=True))
     return faults
@@ -164,6 +174,7 @@ def between_sections(scenario: Scenario) -> list[Fault]:
         *_repeated_variants(scenario),
         *_unknown_references(scenario),
         *_useless_options(scenario),
+        *sockets.faults(scenario),
         *size_faults(scenario),
         *_matrix_faults(scenario),
     ]
@@ -191,10 +202,13 @@ def _unknown_references(scenario: Scenario) -> Iterator[Fault]:
     stages = [stage.name for stage in scenario.load.stages]
     variants = [variant.name for variant in scenario.variants]
     for path, threshold in _with_paths(scenario.thresholds):
-        if OWN_METRICS.get(threshold.metric, scenario.workload) != scenario.workload:
+        if OWN_METRICS.get(threshold.metric, scenario.unit_word) != scenario.unit_word:
             what = f"{threshold.metric} in a scenario of workload '{scenario.workload}'"
             remedy = _OTHERWISE.get(threshold.metric, "Write memory_per_unit.")
             yield Fault(path[:-1], what, remedy, at_key=True)
+        if threshold.metric in sockets.METRICS and scenario.workload not in sockets.REAL:
+            what = f"{threshold.metric} in a scenario of workload '{scenario.workload}'"
+            yield Fault(path[:-1], what, "It is of real connections: remove it.", at_key=True)
         if threshold.stage is not None and threshold.stage not in stages:
             hint = nearest(threshold.stage, stages)
             yield Fault((*path, "stage"), f"unknown stage '{threshold.stage}'", hint)

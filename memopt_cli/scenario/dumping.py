@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Threshold,
         Variant,
     )
+    from memopt_cli.scenario.sockets import DrivingSection, SocketsSection, TargetSection
     from memopt_cli.scenario.workload import CompactOptions, ConnectionsSection
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
@@ -138,6 +139,49 @@ def _switch(value: object) -> _Word:
     return ON if value else OFF
 
 
+def _sockets(section: SocketsSection) -> dict[str, Any]:
+    return {
+        "servers": section.servers,
+        "handshake_size": size(section.handshake_bytes),
+        "distinct_handshakes": section.distinct_handshakes,
+        "message_size": size(section.message_bytes),
+        "receive_buffer": size(section.receive_buffer_bytes),
+        **_driving(section),
+    }
+
+
+def _target(section: TargetSection) -> dict[str, Any]:
+    tls, needs = section.tls, section.needs
+    out: dict[str, Any] = {"url": section.url}
+    given = {"command": section.command, "pid": section.pid, "protocol": section.protocol}
+    out |= {key: value for key, value in given.items() if value is not None}
+    named: dict[str, Any] = {
+        "environment": section.environment,
+        "options": section.options,
+        "headers": section.headers,
+        "sources": section.sources,
+    }
+    out |= {key: value for key, value in named.items() if value}
+    names = {"server_name": tls.server_name, "cafile": tls.cafile}
+    out["tls"] = {key: name for key, name in names.items() if name is not None}
+    out["tls"]["verify"] = _switch(tls.verify)
+    out["close"] = section.close
+    out["ready_within"] = duration(section.ready_within_s)
+    out |= _driving(section)
+    needed = {"programs": needs.programs, "modules": needs.modules, "hint": needs.hint}
+    if any(needed.values()):
+        out["needs"] = {key: value for key, value in needed.items() if value}
+    return out
+
+
+def _driving(section: DrivingSection) -> dict[str, Any]:
+    return {
+        "drivers": section.drivers,
+        "answer_within": duration(section.answer_within_s),
+        "settle_within": duration(section.settle_within_s),
+    }
+
+
 def _connections(section: ConnectionsSection) -> dict[str, Any]:
     return {
         "capabilities_size": size(section.capabilities_size_bytes),
@@ -175,6 +219,8 @@ def _agents(section: AgentsSection) -> dict[str, Any]:
 
 _SECTIONS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "connections": _connections,
+    "sockets": _sockets,
+    "target": _target,
     "agents": _agents,
     "synthetic": _synthetic,
 }
@@ -199,8 +245,10 @@ def _compact(options: CompactOptions) -> dict[str, Any]:
 def _variant(variant: Variant) -> dict[str, Any]:
     pool, compact = variant.pool, variant.compact
     agents = {} if variant.agents is None else {"agents": _agent_options(variant.agents)}
+    served = {} if variant.server is None else {"server": variant.server}
     return {
         "name": variant.name,
+        **served,
         "pool": OFF if pool is None else {"size": pool.size, "max_size": pool.max_size},
         "compact": OFF if compact is None else _compact(compact),
         **agents,
@@ -243,6 +291,8 @@ def _stage(stage: Stage, unit_word: str) -> dict[str, Any]:
     if stage.message_rate_per_s is not None:
         out["message_rate"] = rate(stage.message_rate_per_s)
     out["plateaus"] = stage.plateaus
+    if stage.rounds:
+        out["rounds"] = stage.rounds
     return out
 
 

@@ -234,6 +234,7 @@ def _whole_type(low: int, high: int) -> tuple[BeforeValidator, WithJsonSchema]:
 
 
 Plateaus = Annotated[int, *_whole_type(1, 100)]
+Rounds = Annotated[int, *_whole_type(0, 1000)]
 Seed = Annotated[int, *_whole_type(0, MAX_SEED)]
 Count = Annotated[int, *_whole_type(0, 1_000_000)]
 PositiveCount = Annotated[int, *_whole_type(1, MAX_POPULATION)]

@@ -15,6 +15,7 @@ from memopt_cli.scenario.fields import (
     Population,
     Rate,
     Ratio,
+    Rounds,
     choice,
     items,
 )
@@ -99,6 +100,13 @@ class Stage(Section):
         default=None,
         alias="message_rate",
         description="Messages per unit and time of this stage, in place of the load's.",
+    )
+    rounds: Rounds = Field(
+        default=0,
+        description=(
+            "Requests that each real connection has answered, one after the other, before memory "
+            "is read at a plateau."
+        ),
     )
 
     @model_validator(mode="after")

@@ -33,6 +33,7 @@ from memopt_cli.scenario.fields import (
 from memopt_cli.scenario.leaks import LeakSection, Severities
 from memopt_cli.scenario.load import Load, Pattern, Stage
 from memopt_cli.scenario.section import Section
+from memopt_cli.scenario.sockets import NeedsSection, SocketsSection, TargetSection, TlsSection
 from memopt_cli.scenario.workload import (
     CompactOptions,
     ConnectionsSection,
@@ -73,14 +74,6 @@ class Sampling(Section):
     )
 
 
-def _workload(value: object) -> str:
-    """Return a workload that this version runs."""
-    if value in checks.LATER_WORKLOADS:
-        runs = ", ".join(checks.UNIT_WORDS)
-        raise fault(f"workload '{value}' is not in this version; it runs: {runs}")
-    return choice("workload", checks.UNIT_WORDS)(value)
-
-
 def _version(value: object) -> int:
     """Return the only version of the format there is."""
     if isinstance(value, bool) or value != VERSION or not isinstance(value, int):
@@ -115,9 +108,13 @@ class Scenario(Section):
     description: Text = Field(default="", description="What the scenario shows, in a sentence.")
     tags: dict[str, Text] = Field(default={}, description="Labels that go with the run.")
     workload: Annotated[
-        Literal["connections", "agents", "synthetic"], BeforeValidator(_workload)
+        Literal["connections", "sockets", "target", "agents", "synthetic"],
+        BeforeValidator(choice("workload", checks.UNIT_WORDS)),
     ] = Field(
-        description="What a unit is: a connection's state, an agent, or memory of a known size."
+        description=(
+            "What a unit is: a connection's state, a connection over TCP to the bundled server, "
+            "one to a server of your own, an agent, or memory of a known size."
+        )
     )
     connections: ConnectionsSection = Field(
         default=ConnectionsSection(), description="Options of the workload connections."
@@ -127,6 +124,12 @@ class Scenario(Section):
     )
     synthetic: SyntheticSection = Field(
         default=SyntheticSection(), description="Options of the workload synthetic."
+    )
+    sockets: SocketsSection = Field(
+        default=SocketsSection(), description="Options of the workload sockets."
+    )
+    target: TargetSection | None = Field(
+        default=None, description="The server that the workload target connects to."
     )
     variants: Annotated[tuple[Variant, ...], BeforeValidator(items(MAX_VARIANTS))] = Field(
         default=(Variant(name="baseline"),),
@@ -149,8 +152,8 @@ class Scenario(Section):
     @classmethod
     def _whole(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         """Check sections against each other even where one has a key that nobody knows."""
-        if not isinstance(value, dict) or value.get("workload") in checks.LATER_WORKLOADS:
-            return _only_workload(value, handler)
+        if not isinstance(value, dict):
+            return handler(value)
         faults = checks.as_written(value)
         scenario, found = _attempt(value, handler)
         faults += found
@@ -169,15 +172,6 @@ class Scenario(Section):
     def ticks(self) -> float:
         """How many samples the run takes per variant."""
         return self.load.duration_s / self.sampling.interval_s
-
-
-def _only_workload(value: object, handler: ModelWrapValidatorHandler[_S]) -> _S:
-    """Say only that the workload is of a later version: its keys are of that version too."""
-    try:
-        return handler(value)
-    except ValidationError as exc:
-        about = [one for one in caught(exc) if one.path in ((), ("workload",))]
-        raise raised(about) from exc
 
 
 def _attempt(
@@ -203,6 +197,10 @@ SECTIONS: dict[tuple[str | int, ...], type[Section]] = {
     ("connections",): ConnectionsSection,
     ("agents",): AgentsSection,
     ("synthetic",): SyntheticSection,
+    ("sockets",): SocketsSection,
+    ("target",): TargetSection,
+    ("target", "tls"): TlsSection,
+    ("target", "needs"): NeedsSection,
     ("variants", "*"): Variant,
     ("variants", "*", "pool"): PoolOptions,
     ("variants", "*", "compact"): CompactOptions,

@@ -62,6 +62,9 @@ METRICS: dict[str, Metric] = {
     ),
     "gc_pause_share": Metric(Dimension.RATIO, staged=True, windowed=_ONE, example="value<5%"),
     "operation_latency": Metric(Dimension.DURATION, _SPREAD, staged=True, example="p(99)<1ms"),
+    "memory_kept_per_connection": Metric(Dimension.SIZE, example="value<64B"),
+    "kernel_memory_per_connection": Metric(Dimension.SIZE, example="value<16KiB"),
+    "connect_time": Metric(Dimension.DURATION, example="value<5s"),
     "operations_per_s": Metric(Dimension.RATE, staged=True, windowed=_ONE, example="value>1000/s"),
     "fidelity": Metric(Dimension.NUMBER, _THOUGHT, example="posterior<1e-12"),
 }

@@ -183,6 +183,13 @@ class Variant(Section):
             "the population explains, or by more than that where earlier looks have freed nothing."
         ),
     )
+    server: Annotated[
+        Literal["naive", "optimized"] | None,
+        BeforeValidator(choice("server", ("naive", "optimized"))),
+    ] = Field(
+        default=None,
+        description="The bundled server of real connections: naive, the default, or optimized.",
+    )
     leak_bytes: Size = Field(
         default=0,
         alias="leak",

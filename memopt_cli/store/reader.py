@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from memopt_cli.analysis.connections import ConnectionsRecording
 from memopt_cli.analysis.recording import (
     Fidelity,
     Outcome,
@@ -134,16 +135,30 @@ def _variant(base: sqlite3.Connection, row: sqlite3.Row) -> VariantRecording:
         latency=latency,
         preallocated=row["preallocated"],
         fidelity=_fidelity(base, row["id"]),
+        connections=_connections(base, row["id"]),
     )
 
 
 def _fidelity(base: sqlite3.Connection, variant: int) -> Fidelity | None:
-    """Return how agents thought; runs of older releases have no such table."""
-    known = base.execute("SELECT 1 FROM sqlite_master WHERE name = 'fidelity'").fetchone()
-    if known is None:
+    """Return how agents thought."""
+    found = _kept(base, "fidelity", "found", variant)
+    return None if found is None else Fidelity(**found)
+
+
+def _connections(base: sqlite3.Connection, variant: int) -> ConnectionsRecording | None:
+    """Return what is known of real connections."""
+    found = _kept(base, "connections", "value", variant)
+    return None if found is None else ConnectionsRecording.from_values(found)
+
+
+def _kept(base: sqlite3.Connection, table: str, column: str, variant: int) -> Any:
+    """Return what a table that runs of earlier releases lack holds of a variant."""
+    tables = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+    if base.execute(tables, (table,)).fetchone() is None:
         return None
-    row = base.execute("SELECT found FROM fidelity WHERE variant = ?", (variant,)).fetchone()
-    return None if row is None else Fidelity(**json.loads(row["found"]))
+    query = f"SELECT {column} FROM {table} WHERE variant = ?"  # noqa: S608 - our own names
+    row = base.execute(query, (variant,)).fetchone()
+    return None if row is None else json.loads(row[column])
 
 
 def _sample(row: sqlite3.Row) -> Sample:

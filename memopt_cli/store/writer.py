@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from memopt_cli.analysis.connections import ConnectionsRecording
     from memopt_cli.analysis.recording import Fidelity, Sample, StageSpan
     from memopt_cli.profiler.histogram import Histogram
 
@@ -92,10 +93,11 @@ class RunWriter:
         return cursor.lastrowid
 
     def begin_stage(self, variant: int, number: int, stage: StageSpan) -> None:
-        """Write that a stage has begun."""
+        """Write that a stage has begun, or when it has ended."""
         row = (variant, number, stage.name, stage.starts_s, stage.ends_s, stage.units)
         with refusals(self.directory):
-            self._base.execute("INSERT INTO stages VALUES (?, ?, ?, ?, ?, ?)", row)
+            # Again for a stage whose end is known only when it has come.
+            self._base.execute("INSERT OR REPLACE INTO stages VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def add_sample(self, variant: int, sample: Sample) -> None:
         """Write one sample; it outlives a kill from the moment this returns."""
@@ -139,6 +141,12 @@ class RunWriter:
             transcript=transcript,
             pool=json.dumps(None if pool is None else dict(pool)),
         )
+
+    def put_connections(self, variant: int, connections: ConnectionsRecording) -> None:
+        """Write or replace what is known of a variant's real connections."""
+        row = (variant, json.dumps(connections.to_values()))
+        with refusals(self.directory):
+            self._base.execute("INSERT OR REPLACE INTO connections VALUES (?, ?)", row)
 
     def finish(
         self, outcome: Outcome, *, reason: str = "", signal: int | None = None, wall_s: float

@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from memopt_cli.analysis.fit import Wanted
 from memopt_cli.optimizer.records import RECORD_BYTES
 from memopt_cli.pool.handles import MAX_SLOTS
 from memopt_cli.workloads import rates
 from memopt_cli.workloads.agents.sizes import agent_bytes
 from memopt_cli.workloads.settings import AgentsSettings, SyntheticSettings
+from memopt_cli.workloads.sockets.plan import MOST_PER_PAIR, most_per_driver
 
 if TYPE_CHECKING:
-    from memopt_cli.scenario.model import Load
+    from collections.abc import Callable
+
+    from memopt_cli.scenario.model import Load, Scenario, Variant
     from memopt_cli.workloads.settings import ConnectionsSettings, SubjectSettings
 
 NAIVE_BYTES: Final = 1200
@@ -49,6 +53,39 @@ def needs(settings: SubjectSettings, load: Load, *, units: int) -> Needs:
         return Needs(units * agent_bytes(population), units * agent_bytes(population))
     each = _per_connection(population) + _retained(population, load)
     return Needs(units * each, MAX_SLOTS * _reserved(population))
+
+
+def connections_wanted(scenario: Scenario) -> Wanted:
+    """Return what a scenario of real connections takes of the machine, as it will be spread."""
+    units = scenario.load.peak_units or 1
+    if scenario.workload == "target" and scenario.target is not None:
+        # How many processes it has shows when it runs: enough are assumed.
+        servers, drivers = max(1, -(-units // most_per_driver())), scenario.target.drivers
+        sources = len(scenario.target.sources)
+        each = None
+    else:
+        servers = scenario.sockets.servers or -(-units // most_per_driver())
+        drivers, sources = scenario.sockets.drivers, 0
+        each = float(max(map(_of_server(scenario), scenario.variants)))
+    return Wanted(
+        connections=units,
+        server_processes=servers,
+        driver_processes=max(drivers, -(-units // most_per_driver())),
+        # Pairs of addresses count: with a port for each server there are as many fewer sources.
+        sources=sources or -(-units // MOST_PER_PAIR),
+        bytes_per_connection=each,
+    )
+
+
+def _of_server(scenario: Scenario) -> Callable[[Variant], float]:
+    """Return a function that gives what the bundled server takes for a connection at the least."""
+    section = scenario.sockets
+    naive = (
+        NAIVE_BYTES
+        + section.receive_buffer_bytes
+        + NAIVE_PER_DOCUMENT_BYTE * section.handshake_bytes
+    )
+    return lambda variant: COMPACT_BYTES if variant.server == "optimized" else naive
 
 
 def _reserved(population: ConnectionsSettings) -> int:

@@ -59,8 +59,9 @@ def test_memory_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_machine_that_has_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No scenario that ships is warned of on the machine that made the reference reports."""
-    memory = limits.read_memory(recorded.tree(tmp_path))
-    monkeypatch.setattr(limits, "read_memory", lambda: memory)
+    told = limits.read(recorded.tree(tmp_path))
+    monkeypatch.setattr(limits, "read_memory", lambda: told.memory)
+    monkeypatch.setattr(limits, "read", lambda: told)
     plans = [loading.load(catalogue.find(name)) for name in catalogue.names()]
 
     assert [] == [one for plan in plans for one in forewarning.warnings(plan)]

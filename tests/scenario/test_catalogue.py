@@ -28,6 +28,15 @@ NAMES = (
     "connections-scale",
     "planted-leak",
     "planted-leak-clean",
+    "sockets-100k",
+    "sockets-10k",
+    "sockets-1k",
+    "sockets-50k",
+    "target-mcp",
+    "target-nginx",
+    "target-redis",
+    "target-websockets",
+    "target-websockets-compressed",
 )
 
 

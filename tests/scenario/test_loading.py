@@ -40,7 +40,9 @@ WRONG_SETTINGS = {
     "seed.value=1": "'seed' has no keys | Set it as a whole.",
     "variants.optimised.gc=off": "unknown name 'optimised' | Known: baseline.",
     "variants.3.gc=off": "there is no item 3 | The last one is 0.",
-    "variants.baseline.gk=off": "unknown key 'gk' | Known: name, pool, compact, agents, gc, leak.",
+    "variants.baseline.gk=off": (
+        "unknown key 'gk' | Known: name, pool, compact, agents, gc, server, leak."
+    ),
     "thresholds.memory=['value<1MB']": "unknown key 'memory' | Did you mean 'memory_total'?",
 }
 

@@ -118,9 +118,6 @@ REFUSALS: dict[str, list[str]] = {
     "tags: 5": [
         "1:7: expected keys and values, found 5 | Write it like {key: value}.",
     ],
-    "workload: target": [
-        "1:11: workload 'target' is not in this version; it runs: connections, agents, synthetic | ",
-    ],
     "workload: conections": [
         "1:11: unknown workload 'conections' | Did you mean 'connections'?",
     ],
@@ -493,15 +490,6 @@ thresholds:
             "7:50: unknown stage 'stedy' | Did you mean 'steady'?",
         ]
     )
-
-
-def test_later_workload_is_told_alone(told: Callable[..., list[str]], base: str) -> None:
-    """The keys of a workload of a later version are not called unknown."""
-    text = base.replace("workload: connections", "workload: target") + "target: {pid: 5}\n"
-    expected = (
-        "workload 'target' is not in this version; it runs: connections, agents, synthetic | "
-    )
-    assert told(text) == [f"s.yaml:3:11: {expected}"]
 
 
 def test_too_many_samples(told: Callable[..., list[str]], base: str) -> None:

@@ -110,8 +110,11 @@ class Closing(Activity):
             self._count = 0
         elif self.crowd.state[fd]:
             if not self._reset:
-                end_in_order(fd)
-            self.crowd.leave(fd)
+                self.crowd.say_goodbye(fd)
+            if self.crowd.state[fd]:
+                if not self._reset:
+                    end_in_order(fd)
+                self.crowd.leave(fd)
 
 
 def even(start_ns: int, rate_per_s: float | None, *, index: int, drivers: int) -> Iterator[int]:

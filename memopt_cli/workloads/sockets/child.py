@@ -8,25 +8,44 @@ import subprocess
 import sys
 from contextlib import suppress
 from time import monotonic
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from memopt_cli.errors import MeasurementError, UsageError
 from memopt_cli.units import format_duration
 from memopt_cli.workloads import wire
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
 _END_WITHIN_S = 5.0
+_LOOK_EVERY_S = 0.1
+
+
+def nothing() -> None:
+    """Do nothing while an answer is waited for."""
 
 
 class Child:
     """One process and the two pipes to it."""
 
-    def __init__(self, module: str, role: str, log: IO[bytes] | None) -> None:
+    def __init__(
+        self,
+        module: str,
+        role: str,
+        log: IO[bytes] | None,
+        *,
+        check: Callable[[], None] = nothing,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         """
         Args:
             module: What it runs; it is given its two descriptors, and its parent's pid.
             role: What it is called in errors.
             log: Where its output goes; `None` throws it away.
+            check: Called while an answer is waited for; what it raises ends the wait.
+            environment: Its variables; `None` for those of this process.
         """
+        self._check = check
         self._role = role
         commands_in, commands_out = os.pipe()
         replies_in, replies_out = os.pipe()
@@ -43,6 +62,7 @@ class Child:
                 stderr=log or subprocess.DEVNULL,
                 pass_fds=theirs,
                 start_new_session=True,
+                env=environment,
             )  # fmt: skip
         finally:
             for fd in theirs:
@@ -60,7 +80,11 @@ class Child:
         """Return the next answer; raises `MeasurementError` when none comes in time."""
         until_s = monotonic() + within_s
         while (found := wire.taken_from(self._received)) is None:
-            ready, _, _ = select.select((self._replies,), (), (), max(0.0, until_s - monotonic()))
+            left_s = max(0.0, until_s - monotonic())
+            ready, _, _ = select.select((self._replies,), (), (), min(_LOOK_EVERY_S, left_s))
+            if not ready and left_s > _LOOK_EVERY_S:
+                self._check()
+                continue
             if not ready:
                 raise MeasurementError(
                     f"{self._role} {self.pid} gave no answer for {format_duration(within_s)}"

@@ -10,7 +10,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from memopt_cli.workloads.sockets.accept_queue import Room
-from memopt_cli.workloads.sockets.activities import WHILE_NS, Activity
+from memopt_cli.workloads.sockets.activities import NS_PER_S, WHILE_NS, Activity
 from memopt_cli.workloads.sockets.failures import CONNECTING_ERRORS, Failure
 from memopt_cli.workloads.sockets.table import READY, Newcomer
 
@@ -58,6 +58,8 @@ class Connecting(Activity):
         ports = {lane.port for lane in settings.lanes} if settings.watch_backlog else set()
         self._room = Room(ports, settings.drivers)
         self._allowed = 0
+        self._starved_ns = 0
+        self._lost_together = 0
 
     def over(self, now_ns: int) -> bool:
         """Say whether each is ready or lost, or the time is over."""
@@ -71,7 +73,9 @@ class Connecting(Activity):
             if self._next_ns > now_ns:
                 return self._next_ns - now_ns
             if not self._allowed and not self._look():
+                self._starve(now_ns)
                 return _LOOK_AGAIN_NS
+            self._starved_ns = 0
             self._allowed -= 1
             self._left -= 1
             self._ask(self._next_ns if self._scheduled else perf_counter_ns())
@@ -81,16 +85,29 @@ class Connecting(Activity):
     def opened(self, fd: int, now_ns: int) -> None:  # noqa: ARG002
         """Take in that one is ready."""
         self._on_the_way -= 1
+        self._lost_together = 0
 
     def lost(self, fd: int, state: int) -> None:  # noqa: ARG002
         """Take in that one is gone, perhaps before it was ready."""
-        self._on_the_way -= state < READY
+        if state < READY:
+            self._on_the_way -= 1
+            self._lost_together += 1
+            if self._lost_together >= self._settings.window:
+                # As many as are on the way at a time, and none got through: nor will others.
+                self._left = 0
 
     def end(self, now_ns: int) -> None:
         """Give up those still on the way."""
         if self._on_the_way:
             self.crowd.expire(now_ns)
         self._room.close()
+
+    def _starve(self, now_ns: int) -> None:
+        """Give up the rest when the server has accepted nobody for as long as it may take."""
+        if not self._starved_ns:
+            self._starved_ns = now_ns
+        elif now_ns - self._starved_ns > self._settings.answer_within_s * NS_PER_S:
+            self._left = 0
 
     def _look(self) -> bool:
         """See how many more connections the server's queues should be given."""

@@ -102,6 +102,14 @@ class Crowd(Table):
             content = self._tls.wrap(fd, content)
         self._write(fd, content)
 
+    def say_goodbye(self, fd: int) -> None:
+        """Send what the protocol ends a connection with, if it has such; no answer is awaited."""
+        closing = getattr(self.protocol, "closing", None)
+        if closing is not None and self.state[fd] >= READY:
+            content = closing(self.number[fd], self.notes.get(fd))
+            if content:
+                self.send(fd, content)
+
     def settle(self) -> None:
         """Count the durations of the replies that came."""
         self.latency.record_many(self.durations_ns)

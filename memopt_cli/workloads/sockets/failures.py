@@ -60,6 +60,9 @@ class Failure(StrEnum):
     """An error of the system that has no name here; the example says which."""
 
 
+IDLE_ENDS = {Failure.CLOSED_IDLE, Failure.RESET_IDLE}
+"""The server ended a connection on which nothing was due."""
+
 CONNECTING_ERRORS = {
     errno.ECONNREFUSED: Failure.REFUSED,
     errno.ECONNRESET: Failure.RESET_OPENING,

@@ -87,10 +87,23 @@ class Rounds(_Asking):
         self._place = 0
         self._rounds = rounds if self._ready else 0
         self._in_flight = in_flight
+        self._silent = 0
 
     def over(self, now_ns: int) -> bool:
         """Say whether all are answered or lost, or the time is over."""
         return (not self._rounds and self._due <= 0) or now_ns >= self._until_ns
+
+    def answered(self, fd: int, now_ns: int) -> None:
+        """Take in that a reply is there."""
+        super().answered(fd, now_ns)
+        self._silent = 0
+
+    def overdue(self, fd: int) -> None:
+        """Ask no more when as many as are asked at a time have no reply, and none has come."""
+        super().overdue(fd)
+        self._silent += 1
+        if self._silent >= self._in_flight:
+            self._rounds = 0
 
     def step(self, now_ns: int) -> int:  # noqa: ARG002
         """Ask as many as may be asked at a time."""

@@ -10,13 +10,13 @@ from typing import IO, TYPE_CHECKING, Self
 
 from memopt_cli.errors import UsageError
 from memopt_cli.profiler.histogram import Histogram
-from memopt_cli.workloads.sockets.child import Child
+from memopt_cli.workloads.sockets.child import Child, nothing
 from memopt_cli.workloads.sockets.plan import Share, split
 from memopt_cli.workloads.sockets.settings import DriverSettings, check_destination
 from memopt_cli.workloads.sockets.tally import Report, Tally, joined
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from memopt_cli.workloads.sockets.plan import Destination
@@ -56,22 +56,29 @@ class Shards:
     """
 
     def __init__(
-        self, settings: DriverSettings, shares: Sequence[Share], *, log: IO[bytes] | None = None
+        self,
+        settings: DriverSettings,
+        shares: Sequence[Share],
+        *,
+        log: IO[bytes] | None = None,
+        check: Callable[[], None] = nothing,
     ) -> None:
         """
         Args:
             settings: What all drivers have in common.
             shares: What each has to hold.
             log: Where their output goes; `None` throws it away.
+            check: Called while answers are waited for; what it raises ends the wait.
 
         Raises:
             UsageError: A driver refuses its settings.
         """
         self._capacities = [share.capacity for share in shares]
+        self._open = [0] * len(shares)
         with ExitStack() as started:
             self._drivers: list[Child] = []
             for index, share in enumerate(shares):
-                driver = Child("memopt_cli.workloads.sockets.driver", "driver", log)
+                driver = Child("memopt_cli.workloads.sockets.driver", "driver", log, check=check)
                 started.callback(driver.close)
                 self._drivers.append(driver)
                 told = replace(settings, lanes=share.lanes, index=index, drivers=len(shares))
@@ -110,6 +117,11 @@ class Shards:
         """
         start_ns = perf_counter_ns() + START_IN_NS * (rate_per_s is not None)
         told = {"rate": rate_per_s, "start_ns": start_ns, "within_s": within_s}
+        if count > sum(self._capacities):
+            raise UsageError(
+                f"{count:,} connections are more than the {sum(self._capacities):,} planned for",
+                hint="Plan for the most there will be at a time.",
+            )
         counts = self._shared_out(count)
         messages = [{"do": "connect", "count": part, **told} for part in counts]
         return self._ask(messages, within_s)
@@ -155,9 +167,7 @@ class Shards:
         reset: bool = True,
     ) -> Report:
         """Close *count* connections, or all: by a reset, or in order, which leaves TIME_WAIT."""
-        parts: list[int] | list[None] = (
-            [None] * len(self._drivers) if count is None else split(count, len(self._drivers))
-        )
+        parts = [None] * len(self._drivers) if count is None else self._shared_out(-count)
         told = {"rate": rate_per_s, "start_ns": perf_counter_ns(), "reset": reset}
         takes_s = 0.0 if rate_per_s is None else (count or sum(self._capacities)) / rate_per_s
         return self._ask([{"do": "close", "count": part, **told} for part in parts], takes_s)
@@ -171,18 +181,24 @@ class Shards:
         for driver in self._drivers:
             driver.close()
 
-    def _shared_out(self, count: int) -> list[int]:
-        if count > sum(self._capacities):
-            raise UsageError(
-                f"{count:,} connections are more than the {sum(self._capacities):,} planned for",
-                hint="Plan for the most there will be at a time.",
-            )
-        return split(count, len(self._drivers))
+    def _shared_out(self, change: int) -> list[int]:
+        """
+        Return each driver's part of a change, after which all have equally many if they can.
+
+        Equal parts would not add up to that: the first drivers would get one more each time,
+        and in the end more than was planned for them.
+        """
+        after = split(max(0, sum(self._open) + change), len(self._drivers))
+        parts = [one - other for one, other in zip(after, self._open, strict=True)]
+        if any(part * change < 0 for part in parts):
+            return split(abs(change), len(self._drivers))
+        return [abs(part) for part in parts]
 
     def _ask(self, messages: Sequence[Message], within_s: float) -> Report:
         for driver, message in zip(self._drivers, messages, strict=True):
             driver.tell(message)
         answers = [driver.answer(within_s + _GRACE_S) for driver in self._drivers]
+        self._open = [message["tally"]["open"] for message, _ in answers]
         return joined(
             (Tally.from_message(message["tally"]), [Histogram.from_bytes(each) for each in blocks])
             for message, blocks in answers

@@ -15,7 +15,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, NamedTuple
 
 from memopt_cli.profiler.histogram import Histogram
-from memopt_cli.workloads.sockets.failures import Failure
+from memopt_cli.workloads.sockets.failures import IDLE_ENDS, Failure
 from memopt_cli.workloads.sockets.tally import Tally
 
 if TYPE_CHECKING:
@@ -116,6 +116,9 @@ class Table:
         """Close a connection that has failed, and count why."""
         state = self.state[fd]
         self.tally.fail(failure, example)
+        if failure in IDLE_ENDS:
+            idle_s = (perf_counter_ns() - self.since_ns[fd]) / _NS_PER_S
+            self.tally.closing_ages[f"{idle_s:.1f}"] += 1
         self._remove(fd)
         if self._activity is not None:
             self._activity.lost(fd, state)

@@ -85,6 +85,9 @@ class Tally:
     failures: Counter[str] = field(default_factory=Counter)
     """Connections lost or never made, by why."""
 
+    closing_ages: Counter[str] = field(default_factory=Counter)
+    """For how many seconds, to a tenth, connections were idle that the server closed."""
+
     examples: dict[str, str] = field(default_factory=dict)
     """What was found the first time, by why."""
 
@@ -100,7 +103,8 @@ class Tally:
     @classmethod
     def from_message(cls, values: dict[str, Any]) -> Tally:
         """Return the counts that `to_message` wrote."""
-        return cls(**{**values, "failures": Counter(values["failures"])})
+        counted = {name: Counter(values[name]) for name in ("failures", "closing_ages")}
+        return cls(**{**values, **counted})
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ The Model Context Protocol over its streamable HTTP transport.
 Each connection is a client of its own: it POSTs ``initialize``, keeps the
 ``Mcp-Session-Id`` it is given, POSTs ``notifications/initialized``, and asks
 ``tools/list`` with each message. Answers may be JSON or a stream of events, which
-the server ends with the answer. No stream of the server's own (GET) is opened, and no
-session is deleted: closing the connection is all that a client that was switched off does.
+the server ends with the answer. No stream of the server's own (GET) is opened. A session is
+deleted only by a client that closes in order: one that was switched off does no such thing.
 """
 
 from __future__ import annotations
@@ -77,6 +77,13 @@ class McpHttp:
         """Return the POST of one request."""
         asked = {"id": sequence + 1, "method": self._method, "params": self._params}
         return self._post(asked, str(note or ""))
+
+    def closing(self, number: int, note: object) -> bytes:  # noqa: ARG002
+        """Return the DELETE of the connection's session; nothing if it has none."""
+        if not note:
+            return b""
+        headers = {"MCP-Protocol-Version": self._version, "Mcp-Session-Id": str(note)}
+        return http_messages.request("DELETE", self._path, {**self._headers, **headers})
 
     def receive(self, received: bytes, call: Call) -> Turn:
         """Take one response."""

@@ -97,6 +97,9 @@ class Protocol(typing.Protocol):
     def request(self, number: int, sequence: int, note: object) -> bytes:
         """Return one request."""
 
+    # A protocol may also have `closing(number, note) -> bytes`: what to send before a connection
+    # is closed in order, without waiting for an answer.
+
     def receive(self, received: bytes, call: Call) -> Turn:
         """
         Return what the received bytes mean, of which there may be too few or too many.

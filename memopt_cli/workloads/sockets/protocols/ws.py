@@ -88,6 +88,10 @@ class WebSocket:
         """Return one frame."""
         return self._request
 
+    def closing(self, number: int, note: object) -> bytes:  # noqa: ARG002
+        """Return a close frame: all is well (1000)."""
+        return masked(Opcode.CLOSE, (1000).to_bytes(2, "big"), _MASK)
+
     def receive(self, received: bytes, call: Call) -> Turn:
         """Take the handshake's end, or one message with all its frames."""
         if call.expecting is Expecting.OPENING:

@@ -2,23 +2,28 @@
 One process of the server.
 
 Started as ``python -m memopt_cli.workloads.sockets.server COMMANDS REPLIES PARENT``. First it is
-told its settings, and answers with its port; then ``digest`` is answered with what was counted.
-It ends when the other end of the pipe is closed, or its controller is gone.
+told its settings, and answers with its port; then ``digest`` is answered with what was counted,
+and ``heap`` with its memory. It ends when the other end of the pipe is closed, or its controller
+is gone.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
 import socket
 import sys
 
+from memopt_cli.profiler.heap import HeapReader
 from memopt_cli.workloads import wire
 from memopt_cli.workloads.lifeline import die_with
 from memopt_cli.workloads.sockets.server.books import BACKLOG, Server
 
 _READ_BYTES = 1 << 16
+_REHEARSALS = 40
+"""After so many the free blocks that a reading takes and gives back are always the same ones."""
 
 
 class Control:
@@ -27,6 +32,7 @@ class Control:
     def __init__(self, commands: int, replies: int) -> None:
         self._commands, self._replies = commands, replies
         self._received = bytearray()
+        self._heap = HeapReader()
         self.server: Server | None = None
 
     def first(self) -> wire.Message | None:
@@ -40,10 +46,17 @@ class Control:
         """Answer what was asked; say whether to go on."""
         if not self._read():
             return False
-        while wire.taken_from(self._received) is not None:
-            if self.server is not None:
+        while (found := wire.taken_from(self._received)) is not None:
+            if found[0]["do"] == "heap":
+                self.tell(_heap(self._heap))
+            elif self.server is not None:
                 self.tell(_report(self.server))
         return True
+
+    def rehearse(self) -> None:
+        """Read the heap as often as it takes for that to cost nothing new."""
+        for _ in range(_REHEARSALS):
+            wire.encoded(_heap(self._heap))
 
     def tell(self, message: wire.Message) -> None:
         """Send a message."""
@@ -62,6 +75,11 @@ def _report(server: Server) -> wire.Message:
         "accepted": server.books.accepted,
         "requests": server.books.requests,
     }
+
+
+def _heap(reader: HeapReader) -> wire.Message:
+    heap = reader.read()
+    return {"in_use": heap.in_use_bytes, "free": heap.free_bytes, "blocks": heap.blocks}
 
 
 def _listener(told: wire.Message) -> socket.socket:
@@ -105,6 +123,8 @@ def main(arguments: list[str]) -> None:
         control.tell({"error": error, "hint": "Choose another port, or 0 for a free one."})
         return
     control.server = _server(told, listener, control)
+    gc.collect()
+    control.rehearse()
     control.tell({"port": listener.getsockname()[1]})
     control.server.serve(commands)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from memopt_cli.errors import UsageError
-from memopt_cli.workloads.sockets.child import Child
+from memopt_cli.workloads.sockets.child import Child, nothing
 from memopt_cli.workloads.sockets.server.books import digests_summed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from memopt_cli.workloads.sockets.plan import Destination
@@ -35,6 +36,15 @@ class ServerReport:
     """Answered, and notifications."""
 
 
+@dataclass(frozen=True, slots=True)
+class ServerHeap:
+    """The heaps of all processes of a server together; `None` where one does not tell."""
+
+    in_use_bytes: int | None
+    free_bytes: int | None
+    blocks: int | None
+
+
 class Fleet:
     """Processes of one variant; a context manager that ends them."""
 
@@ -47,6 +57,8 @@ class Fleet:
         reuse_port: bool = False,
         receive_buffer_bytes: int = 4096,
         log: IO[bytes] | None = None,
+        check: Callable[[], None] = nothing,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         """
         Args:
@@ -57,6 +69,8 @@ class Fleet:
                 random (SO_REUSEPORT); otherwise each has its own, and clients share exactly.
             receive_buffer_bytes: Of each connection of the naive variant.
             log: Where the output goes.
+            check: Called while answers are waited for; what it raises ends the wait.
+            environment: Variables of the processes; `None` for those of this one.
 
         Raises:
             UsageError: There is no such variant, or it cannot listen there.
@@ -68,7 +82,13 @@ class Fleet:
         port = 0
         with ExitStack() as started:
             for _ in range(processes):
-                child = Child("memopt_cli.workloads.sockets.server", "server", log)
+                child = Child(
+                    "memopt_cli.workloads.sockets.server",
+                    "server",
+                    log,
+                    check=check,
+                    environment=environment,
+                )
                 started.callback(child.close)
                 self._children.append(child)
                 child.tell(
@@ -113,7 +133,19 @@ class Fleet:
         }
         return ServerReport(digest=digests_summed([each["digest"] for each in found]), **counts)
 
+    def heap(self) -> ServerHeap:
+        """Return the heaps of all processes, as they count them themselves."""
+        for child in self._children:
+            child.tell({"do": "heap"})
+        found = [child.answer(_WITHIN_S)[0] for child in self._children]
+        return ServerHeap(*(_added(found, name) for name in ("in_use", "free", "blocks")))
+
     def close(self) -> None:
         """End all processes; may be called again."""
         for child in self._children:
             child.close()
+
+
+def _added(answers: list[dict[str, Any]], name: str) -> int | None:
+    values = [answer[name] for answer in answers]
+    return None if None in values else sum(values)

@@ -1,0 +1,212 @@
+"""Real connections: what is held, what the kernel takes, and what is kept of closed ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from memopt_cli.analysis.connections import ConnectionsRecording, Look
+from memopt_cli.analysis.findings import judge
+from memopt_cli.analysis.recording import Outcome, Recording, VariantRecording
+from memopt_cli.analysis.results import LeakVerdict, RunFindings, Verdict
+from memopt_cli.analysis.waves import waves
+from memopt_cli.exit_codes import ExitCode
+from memopt_cli.profiler.histogram import Histogram
+from memopt_cli.scenario.model import Scenario
+from tests.making import KIB, MIB, plateau, sample
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from memopt_cli.analysis.recording import Sample
+
+COUNT = 1000
+START = 10 * MIB
+
+
+def of_waves(kept: Sequence[float], *, each: int = 4 * KIB) -> list[Sample]:
+    """Return the samples of waves of a thousand connections; *kept* is in bytes per connection."""
+    found = [plateau(0, START, at_s=0.0)]
+    before = 0.0
+    for number, after in enumerate(kept):
+        parts = (250, 500, 750, 1000) if not number else (COUNT,)
+        for part in parts:
+            size = START + round(before * COUNT) + each * part
+            found.append(plateau(part, size, at_s=10.0 * number + part / COUNT))
+        found.append(plateau(0, START + round(after * COUNT), at_s=10.0 * number + 5))
+        before = after
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kept", "verdict", "slope"),
+    [
+        # Sessions that nobody ends; and a kibibyte of each connection.
+        ([41 * KIB, 82 * KIB, 123 * KIB, 164 * KIB], LeakVerdict.LEAK, 41 * KIB),
+        ([1024, 2048, 3072, 4096, 5120], LeakVerdict.LEAK, 1024),
+        # The high water of an allocator; the same from the first wave on; what asyncio keeps.
+        ([2114, 2877, 2890, 2860, 2885], LeakVerdict.NO_LEAK, -2.5),
+        ([26, 26, 26, 26, 26], LeakVerdict.NO_LEAK, 0),
+        ([5500, 6600, 6600, 6700], LeakVerdict.NO_LEAK, 50),
+        # It grows each time, by very different amounts.
+        ([100, 400, 900, 1200], LeakVerdict.INCONCLUSIVE, 400),
+    ],
+)
+def test_a_leak_goes_on_and_a_level_does_not(
+    kept: list[float], verdict: LeakVerdict, slope: float
+) -> None:
+    """The slope over the last three waves is the figure, and each of them must add to it."""
+    found = waves(of_waves(kept), per_unit_bytes=4 * KIB)
+
+    assert (verdict, len(kept)) == (found.verdict, len(found.waves))
+    assert found.kept_per_connection is not None
+    assert abs(found.kept_per_connection.value - slope) < 1
+    assert found.used == 3
+
+
+def test_two_waves_are_no_slope() -> None:
+    """With fewer than three waves nothing is said."""
+    found = waves(of_waves([1024, 2048]), per_unit_bytes=4 * KIB)
+
+    assert (LeakVerdict.INCONCLUSIVE, None, 0) == (
+        found.verdict,
+        found.kept_per_connection,
+        found.used,
+    )
+    assert "2 waves were opened and closed, a slope needs 3" == found.reason
+
+
+def look(ready: int, **changes: Any) -> Look:
+    """Return a look at connections that are all there, with 8 KB of the kernel's for each."""
+    values: dict[str, Any] = {
+        "at_s": 1.0,
+        "stage": 1,
+        "asked": ready,
+        "ready": ready,
+        "accepted": ready,
+        "answered": None,
+        "settled_s": 1.0,
+        "at_rest": True,
+        "slab_bytes": 50 * MIB + 8000 * ready,
+        "buffers_bytes": 0,
+    }
+    return Look(**{**values, **changes})
+
+
+LOOKS = (look(0), look(500), look(COUNT), look(COUNT, answered=COUNT), look(0, at_s=5.0))
+
+
+def found(
+    recording: ConnectionsRecording, kept: Sequence[float] = (0,), **thresholds: list[str]
+) -> RunFindings:
+    """Return what is found of a target that ran to its end."""
+    stages = [
+        {"name": "before", "duration": "1s", "connections": 0},
+        {"name": "up", "duration": "1s", "connections": COUNT, "plateaus": 4},
+        {"name": "closed", "duration": "1s", "connections": 0},
+    ]
+    scenario = Scenario.model_validate(
+        {
+            "version": 1,
+            "name": "small",
+            "workload": "target",
+            "target": {"url": "tcp://127.0.0.1:1", "command": ["true"]},
+            "load": {"clock": "wall", "stages": stages},
+            "thresholds": thresholds,
+        }
+    )
+    variant = VariantRecording(
+        cell={},
+        name="baseline",
+        unit="connections",
+        has_pool=False,
+        outcome=Outcome.FINISHED,
+        failure="",
+        digest="",
+        transcript="",
+        pool=None,
+        stages=(),
+        samples=(*of_waves(kept), sample(99.0)),
+        pauses={},
+        pauses_lost=0,
+        recorder_installed=False,
+        latency={0: Histogram()},
+        connections=recording,
+    )
+    run = Recording("", "", Outcome.FINISHED, "", None, "wall", {}, 1.0, (variant,))
+    return judge(run, scenario)
+
+
+WELL = ConnectionsRecording(
+    servers=1,
+    drivers=1,
+    looks=LOOKS,
+    connect_s=2.0,
+    connected=COUNT,
+    sockets_before=0,
+    sockets_after=0,
+)
+
+
+def test_all_is_well() -> None:
+    """The connections were held, answered and closed; the kernel's part is a figure of its own."""
+    run = found(WELL, connect_time=["value<3s"], kernel_memory_per_connection=["value<9kB"])
+    real = run.variants[0].connections
+
+    assert (Verdict.PASSED, ExitCode.PASSED) == (run.verdict, run.exit_code)
+    assert real is not None
+    assert real.kernel_per_connection is not None
+    assert abs(8000 - real.kernel_per_connection.value) < 1
+    assert {"connections", "closed", "connect_time", "kernel_memory_per_connection"} == {
+        result.metric for result in run.thresholds
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "metric", "verdict"),
+    [
+        ({"looks": (*LOOKS[:3], look(COUNT, answered=990))}, "connections", Verdict.CROSSED),
+        ({"looks": (*LOOKS[:2], look(COUNT, accepted=256))}, "connections", Verdict.CROSSED),
+        ({"looks": LOOKS[:2]}, "connections", Verdict.INCONCLUSIVE),
+        ({"sockets_after": 5}, "closed", Verdict.CROSSED),
+        ({"limited_by": "a driver was at work 97%"}, "drivers", Verdict.INCONCLUSIVE),
+    ],
+)
+def test_what_is_not_well(changes: dict[str, Any], metric: str, verdict: Verdict) -> None:
+    """Too few replies, connections, closes, or a driver that was the bottleneck are told."""
+    run = found(replace(WELL, **changes))
+
+    assert {metric: verdict} == {
+        result.metric: result.verdict
+        for result in run.thresholds
+        if result.verdict is not Verdict.PASSED
+    }
+
+
+def test_a_leak_over_waves_fails_the_run() -> None:
+    """No scenario has to ask for it; a limit in the scenario takes its place."""
+    kept = [1024, 2048, 3072, 4096]
+    unasked = found(WELL, kept)
+    asked = found(WELL, kept, memory_kept_per_connection=["value<2KiB"])
+    below = found(WELL, kept, memory_kept_per_connection=["value<512B"])
+
+    assert ExitCode.THRESHOLDS_CROSSED == unasked.exit_code
+    assert LeakVerdict.LEAK is unasked.variants[0].leak.verdict
+    assert (ExitCode.PASSED, ExitCode.THRESHOLDS_CROSSED) == (asked.exit_code, below.exit_code)
+
+
+@pytest.mark.parametrize("metric", ["memory_kept_per_connection", "connect_time"])
+def test_nothing_passes_that_was_not_measured(metric: str) -> None:
+    """Without connections each metric of theirs is inconclusive."""
+    limit = {"memory_kept_per_connection": "value<1B", "connect_time": "value<1s"}
+    run = found(ConnectionsRecording(), (0,), **{metric: [limit[metric]]})
+    (judged,) = [result for result in run.thresholds if result.metric == metric]
+
+    assert (Verdict.INCONCLUSIVE, None) == (judged.verdict, judged.observed)
+
+
+def test_the_recording_comes_back_as_it_was() -> None:
+    """As it is stored, nothing of it is lost."""
+    assert WELL == ConnectionsRecording.from_values(WELL.to_values())
