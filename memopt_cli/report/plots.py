@@ -58,7 +58,10 @@ def memory_over_time(run: RunFindings, recording: Recording) -> Figure | None:
     if not any(variant.samples for variant in shown):
         return None
     figure = new_figure(8, 5.2)
-    memory, pauses = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    if any(variant.recorder_installed for variant in shown):
+        memory, pauses = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    else:
+        memory, pauses = figure.add_subplot(), None
     for number, variant in enumerate(shown):
         step = max(1, len(variant.samples) // _MOST_POINTS)
         kept = variant.samples[::step]
@@ -66,16 +69,19 @@ def memory_over_time(run: RunFindings, recording: Recording) -> Figure | None:
         sizes = [sample.resident_anonymous_bytes / MIB for sample in kept]
         memory.plot(times, sizes, STYLES[number % 4], color=colour(number), label=variant.name)
         paused = [(s.at_s, s.gc_pause_max_s / MILLISECOND) for s in variant.samples if s.gc_pauses]
-        if paused:
+        if paused and pauses is not None:
             marker = MARKERS[number % len(MARKERS)]
             pauses.plot(*zip(*paused, strict=True), marker, color=colour(number), ms=3)
     _mark_stages(memory, max(shown, key=lambda variant: len(variant.stages)))
     memory.set(ylabel="anonymous memory [MiB]", ylim=(0, None))
+    finish(memory, _over_time_title(run, shown))
+    if pauses is None:
+        memory.set(xlabel=f"{_time_name(run)} [s]")
+        return figure
     pauses.set_yscale("symlog", linthresh=0.1)
     longest = max((s.gc_pause_max_s for variant in shown for s in variant.samples), default=0.0)
     top = max(1.0, 2 * longest / MILLISECOND)
     pauses.set(ylabel="longest GC\npause [ms]", xlabel=f"{_time_name(run)} [s]", ylim=(0, top))
-    finish(memory, _over_time_title(run, shown))
     finish(pauses, "", legend=False)
     return figure
 
@@ -145,7 +151,9 @@ def durations(run: RunFindings) -> Figure | None:
     _exceedance(left, pauses, names, "GC pause [s]")
     _exceedance(right, latencies, names, "operation latency [s]")
     left.set(ylabel="share that took longer")
-    finish(left, _worst_title(pauses, "Longest GC pause"), legend=False)
+    measured = any(variant.gc_pause is not None for variant in shown)
+    title = _worst_title(pauses, "Longest GC pause") if measured else "GC pauses: not measured"
+    finish(left, title, legend=False)
     finish(right, _worst_title(latencies, "Longest operation"))
     return figure
 

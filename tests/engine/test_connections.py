@@ -21,10 +21,12 @@ from memopt_cli.engine.stopping import StopRequest
 from memopt_cli.errors import UsageError
 from memopt_cli.exit_codes import ExitCode
 from memopt_cli.scenario.model import Scenario
+from memopt_cli.workloads.sockets.shards import Shards
 from tests.exactly import ROOT, connected_to, exact, recorded
 
 if TYPE_CHECKING:
     from memopt_cli.analysis.results import VariantFindings
+    from memopt_cli.workloads.sockets.tally import Report
     from tests.engine.conftest import FakeClock
 
 KIB = 1024
@@ -207,6 +209,27 @@ def test_a_target_that_is_not_installed() -> None:
     with pytest.raises(UsageError, match="needs no-such-server, the Python module no") as told:
         target.check(connected_to(["true"], 1, needs=needs), allow_remote=False)
     assert "Install it." == told.value.hint
+
+
+@pytest.mark.parametrize(("close", "reset"), [("reset", True), ("in-order", False)])
+def test_how_connections_are_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, close: str, *, reset: bool
+) -> None:
+    """As the scenario says, those of the warm-up too; nothing is open afterwards."""
+    asked: list[bool] = []
+    drop = Shards.drop
+
+    def noted(self: Shards, count: int | None = None, **how: Any) -> Report:
+        asked.append(how["reset"])
+        return drop(self, count, **how)
+
+    monkeypatch.setattr(Shards, "drop", noted)
+    scenario = connected_to(exact("c", KIB), 20, plateaus=1, close=close)
+    recording = recorded(scenario, tmp_path)
+
+    assert [reset, reset] == asked
+    assert recording.variants[0].connections is not None
+    assert 0 == recording.variants[0].connections.sockets_after
 
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:

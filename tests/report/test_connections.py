@@ -1,0 +1,93 @@
+"""The report tells what became of real connections; other runs do not mention them."""
+
+from __future__ import annotations
+
+import json
+
+import jsonschema
+
+from memopt_cli.analysis.connections import ConnectionsRecording
+from memopt_cli.analysis.established import Established
+from memopt_cli.analysis.results import LeakVerdict
+from memopt_cli.analysis.waves import Wave, Waves
+from memopt_cli.report.json import to_json
+from memopt_cli.report.markdown import markdown
+from memopt_cli.report.plots import durations
+from memopt_cli.report.schema import json_schema
+from tests.analysis.test_established import look
+from tests.making import KIB, estimate, found, run
+
+LEAKS = Waves(
+    LeakVerdict.LEAK,
+    estimate(KIB, 8),
+    (Wave(1000, 1000 * KIB), Wave(2000, 2000 * KIB), Wave(3000, 3000 * KIB)),
+    3,
+    "each of the last 3 waves keeps as much as the one before",
+)
+RECORDING = ConnectionsRecording(
+    servers=6,
+    drivers=2,
+    looks=(look(0), look(1000, answered=998, at_rest=False, settled_s=15.0)),
+    connect_s=0.5,
+    connected=1000,
+    connect_p50_s=0.001,
+    connect_p99_s=0.002,
+    connect_max_s=1.003,
+    slow_connects=3,
+    answered=998,
+    not_answered=2,
+    failures={"refused": 7},
+)
+REAL = found(
+    gc_pause=None,
+    connections=Established(RECORDING, look(1000, answered=998), estimate(8000, 80), None, LEAKS),
+)
+
+
+def test_the_section_on_connections() -> None:
+    """How many were held and verified, how they were made, the kernel's part, what failed."""
+    text = markdown(run(REAL))
+
+    for row in (
+        "| processes: server, drivers | 6, 2 |",
+        "| held of asked, verified | 1,000 of 1,000, 998 |",
+        "| connect phase | 500 ms, 2,000 per second |",
+        "| time to connect: p50, p99, max | 1.00 ms, 2.00 ms, 1.00 s; 3 asked again |",
+        "| kernel objects per connection | 7.81 KiB (7.73 to 7.89) |",
+        "| kernel buffers per connection | not measured |",
+        "| longest wait for rest | 15.0 s, 1 of 2 not at rest |",
+        "| failed connections and requests | refused 7, not answered 2 |",
+        "| optimized | leak | 1.00 KiB (0.99 to 1.01) | each of the last 3 waves keeps",
+        "| optimized | 3 | 3,000 | 2.93 MiB | 1.00 KiB |",
+    ):
+        assert row in text
+
+
+def test_the_json_of_connections() -> None:
+    """The figures hold to the schema; the kernel's part stands where other runs have null."""
+    document = json.loads(to_json(run(REAL)))
+    jsonschema.validate(document, json_schema())
+    (variant,) = document["variants"]
+
+    assert 8000 == variant["kernel_per_unit_bytes"]["value"]
+    assert (998, 0.5, "leak") == (
+        variant["connections"]["verified"],
+        variant["connections"]["connect_s"],
+        variant["connections"]["kept"]["verdict"],
+    )
+
+
+def test_a_run_without_connections() -> None:
+    """Nothing is said of what is not there."""
+    other = run(found())
+
+    assert "connections" not in json.loads(to_json(other))["variants"][0]
+    assert "Real connections" not in markdown(other)
+
+
+def test_pauses_that_nobody_measured() -> None:
+    """A figure without a recorder does not say that there were none."""
+    figure = durations(run(REAL))
+
+    assert figure is not None
+    assert "GC pauses: not measured" == figure.axes[0].get_title(loc="left")
