@@ -32,9 +32,9 @@ Traced, it runs 3 to 8 times slower on CPython 3.11: on average that is 1.01 to
 
 CENSUS_DUTY = 0.015
 """
-Share of the time in which a program may stand still while its objects are counted.
+Share of the time that counting a program's objects may take, in CPU time of its own.
 
-100,000 objects stop it for 10 to 20 ms. With `DUTY` it is 2 % of the time.
+For so long it stands still: 10 to 20 ms for 100,000 objects. With `DUTY` it is 2 % of the time.
 """
 
 MOST_BLOCKS_PER_OBJECT = 3.5

@@ -55,7 +55,7 @@ class Reading:
     """What this reading cost the watcher."""
 
     inside_cost_s: float
-    """What it cost the program's own threads: the time the agent worked in it."""
+    """What it cost the program's own threads: CPU time of the agent in it."""
 
     anonymous_bytes: int | None = None
     """Exact, from smaps_rollup; swapped pages included."""

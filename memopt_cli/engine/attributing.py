@@ -70,7 +70,7 @@ class Attribution:
         self._looks: list[Look] = []
         self._taken, self._traced_s = 0, 0.0
         self.census_s = 0.0
-        """For so long the agent counted objects."""
+        """CPU time that the agent took to count objects."""
 
         self._windows: list[Window] = []
         self._holders: dict[int | str, Holder] = {}

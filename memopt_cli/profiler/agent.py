@@ -260,7 +260,7 @@ class AgentReader:
         if self._words[layout.REPLY_STATUS]:
             raise MeasurementError(f"process {self.pid} could not be asked: {reply}")
         found: dict[str, Any] = ast.literal_eval(reply)
-        self.worked_s += found["took_ns"] * NANOSECONDS
+        self.worked_s += found["cpu_ns"] * NANOSECONDS
         return found
 
     def _pause(self, number: int) -> Pause:

@@ -47,6 +47,8 @@ class InsideHeap:
     """Held by malloc, ready for use."""
 
     cost_s: float
+    """CPU time of the agent's thread, for which the program stood still."""
+
     operations: float | None = None
     """What the program had done by then, if it was asked for and could be told."""
 
@@ -81,6 +83,8 @@ class Census:
     """For so long the program stood still at once."""
 
     cost_s: float
+    """CPU time of the agent's thread, for which the program stood still."""
+
     operations: float | None = None
     """What the program had done by then, if it was asked for and could be told."""
 
@@ -156,7 +160,7 @@ def heap_of(found: Mapping[str, Any]) -> InsideHeap:
         blocks=found["blocks"],
         malloc_in_use_bytes=found.get("malloc_in_use"),
         malloc_free_bytes=found.get("malloc_free"),
-        cost_s=found["took_ns"] * NANOSECONDS,
+        cost_s=found["cpu_ns"] * NANOSECONDS,
         operations=found["operations"],
     )
 
@@ -174,7 +178,7 @@ def census_of(found: Mapping[str, Any]) -> Census:
         ),
         containers_left_out=found["containers_left_out"],
         longest_stop_s=found["stop_ns"] * NANOSECONDS,
-        cost_s=found["took_ns"] * NANOSECONDS,
+        cost_s=found["cpu_ns"] * NANOSECONDS,
         operations=found["operations"],
     )
 
