@@ -71,10 +71,12 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A judged run or watch in all the forms that it may be asked for."""
+    """A judged run, watch or comparison in all the forms that it may be asked for."""
 
     folder: Path
-    summary: Summary
+    summaries: tuple[Summary, ...]
+    """One, but for a comparison of several runs."""
+
     markdown: Callable[[], str]
     json: Callable[[], str]
     html: Callable[[], str]
@@ -132,7 +134,7 @@ def of_run(folder: Path, found: RunFindings, recording: Recording) -> Told:
 
     return Told(
         folder,
-        summary.of_run(found),
+        (summary.of_run(found),),
         lambda: markdown.markdown(found),
         lambda: json.to_json(found),
         page,
@@ -149,7 +151,7 @@ def of_watch(folder: Path, found: WatchFindings, recording: WatchRecording) -> T
 
     return Told(
         folder,
-        summary.of_watch(found),
+        (summary.of_watch(found),),
         lambda: watch_markdown.markdown(found),
         lambda: watch_json.to_json(found),
         page,
@@ -169,7 +171,7 @@ def document(form: Format, told: Sequence[Told]) -> str:
         Format.MARKDOWN: lambda one: one.markdown(),
         Format.HTML: lambda one: one.html(),
         Format.JSON: lambda one: one.json(),
-        Format.GITHUB: lambda one: github.job_summary(one.summary),
+        Format.GITHUB: lambda one: "".join(map(github.job_summary, one.summaries)),
     }
     if form in of_each:
         return "".join(map(of_each[form], told))
@@ -178,7 +180,7 @@ def document(form: Format, told: Sequence[Told]) -> str:
         Format.OPENMETRICS: openmetrics.openmetrics,
         Format.BENCHMARK: benchmark.benchmark,
     }
-    summaries = [one.summary for one in told]
+    summaries = [each for one in told for each in one.summaries]
     if form is not Format.JUNIT:
         _refuse_twins(form, summaries)
     return of_all[form](summaries)
@@ -208,6 +210,8 @@ def write(wanted: Chosen, told: Sequence[Told]) -> None:
         runs = " ".join(str(one.folder) for one in told)
         remedy = (
             f"What was measured is kept: memopt report {runs} --out {form}=PATH, where it can be."
+            if all(one.summaries[0].kind != "comparison" for one in told)
+            else "Name a place that can be written."
         )
         try:
             content = document(form, told).encode(errors="backslashreplace")
@@ -233,7 +237,8 @@ def github(one: Told) -> tuple[str, str]:
     """
     from memopt_cli.report import github as words
 
-    commands, summary = words.workflow_commands(one.summary), words.job_summary(one.summary)
+    commands = "".join(map(words.workflow_commands, one.summaries))
+    summary = "".join(map(words.job_summary, one.summaries))
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     if not path:
         return summary + commands, ""

@@ -120,7 +120,7 @@ def watch(  # noqa: PLR0913, PLR0917 - one for each option
     keeping = Keeping(limits, folder, baseline, fail_fast=fail_fast, log=log)
     code = _run(watched, keeping, publishing, progress=progress, results=results)
     lost = publishing.end()
-    raise typer.Exit(next(iter(lost)) if lost and code is ExitCode.PASSED else code)
+    raise typer.Exit(ExitCode.USAGE_ERROR if lost and code is ExitCode.PASSED else code)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,10 @@ _ORDER = (Verdict.CROSSED, Verdict.INCONCLUSIVE, Verdict.PASSED)
 
 def job_summary(summary: Summary) -> str:
     """Return a run or a watch as the Markdown of a job summary: the verdict, checks, figures."""
-    sections = [f"## {_one_line(summary.name)}: {summary.verdict}", _one_line(summary.headline)]
+    title = f"## {_one_line(summary.name)}: {summary.verdict}"
+    if summary.details:
+        return f"{title}\n\n{summary.details}\n\n"
+    sections = [title, _one_line(summary.headline)]
     checks = [
         [wording.MARKS[check.verdict], code(wording.expression(check)), name, _observed(check)]
         for verdict in _ORDER

@@ -52,7 +52,7 @@ def _whole(summary: Summary) -> ET.Element:
 def _suite(part: Part, summary: Summary) -> ET.Element:
     name = f"{summary.name}: {part.name}"
     suite = _new_suite(name, summary, part.wall_s)
-    if summary.kind == "run":
+    if summary.kind != "watch":
         _add_finished(suite, name, part.unfinished)
     for check in part.checks:
         _add_check(suite, name, check)

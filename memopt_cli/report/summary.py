@@ -56,7 +56,7 @@ class Summary:
     """A run or a watch, judged, with all that it was judged on."""
 
     kind: str
-    """``run`` or ``watch``."""
+    """``run``, ``watch`` or ``comparison``."""
 
     name: str
     """The scenario, or the target of the watch."""
@@ -74,6 +74,9 @@ class Summary:
     parts: tuple[Part, ...]
     checks: tuple[ThresholdResult, ...]
     """Those that belong to no part."""
+
+    details: str = ""
+    """Markdown that stands in a job summary instead of checks and figures."""
 
     @property
     def all_checks(self) -> list[tuple[str, ThresholdResult]]:
