@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis import measures
+from memopt_cli.analysis import checks, measures
 from memopt_cli.analysis.comparison import Change, compare, in_one_series, loaded_apart
+from memopt_cli.analysis.fidelity import faults
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.results import Estimate, How
 
@@ -30,6 +31,9 @@ class Incomparable(StrEnum):
 
     OTHER_WORK = "other_work"
     """They were given the same load and remember something else of it."""
+
+    UNSOUND = "unsound"
+    """Its agents lost beliefs, or different models became one."""
 
     UNFINISHED = "unfinished"
     UNKNOWN = "unknown"
@@ -138,7 +142,9 @@ def _variants(base: RunFindings, new: RunFindings) -> Iterator[VariantComparison
         )
 
 
-def _refusal(one: VariantFindings | None, other: VariantFindings | None) -> Incomparable | None:
+def _refusal(  # noqa: PLR0911 - one for each reason
+    one: VariantFindings | None, other: VariantFindings | None
+) -> Incomparable | None:
     if one is None or other is None:
         return Incomparable.MISSING
     if one.unit != other.unit:
@@ -149,7 +155,11 @@ def _refusal(one: VariantFindings | None, other: VariantFindings | None) -> Inco
         return Incomparable.UNKNOWN
     if one.transcript != other.transcript:
         return Incomparable.OTHER_TRANSCRIPT
-    return None if one.digest == other.digest else Incomparable.OTHER_WORK
+    if any(each.fidelity is not None and faults(each.fidelity) for each in (one, other)):
+        return Incomparable.UNSOUND
+    # Agents whose beliefs are rounded may once do otherwise; how rarely was judged in each run.
+    alike = checks.thinks_the_same(one.fidelity) and checks.thinks_the_same(other.fidelity)
+    return None if one.digest == other.digest or alike else Incomparable.OTHER_WORK
 
 
 def _changes(one: VariantFindings, other: VariantFindings) -> Iterator[MeasureChange]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from memopt_cli import units
-from memopt_cli.analysis import thresholds
+from memopt_cli.analysis import limits
 from memopt_cli.analysis.measures import MEASURES
 from memopt_cli.analysis.results import ThresholdResult, Verdict
 from memopt_cli.errors import UsageError
@@ -136,7 +136,7 @@ def _made(
     if observed is not None:
         # Unlike a threshold, it is not crossed by a value whose interval reaches back over it.
         holds = "<=" if asked.sign == ">" else ">="
-        verdict, reason = thresholds.compare(observed, holds, asked.limit.value, rounded=True)
+        verdict, reason = limits.compare(observed, holds, asked.limit.value, rounded=True)
     return ThresholdResult(
         metric=METRIC,
         expression=asked.text,

@@ -51,6 +51,13 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
         Path | None,
         typer.Option(help="A clean run: a leak is what grows by more.", metavar="RUN"),
     ] = None,
+    fail_on_regression: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CHECK",
+            help="With --baseline, like 'memory_per_connection>5%'. May be repeated.",
+        ),
+    ] = None,
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="End a run as soon as a leak in it is settled.")
     ] = False,
@@ -70,6 +77,8 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
         loading.load(catalogue.find(name), settings=settings or (), scale=factor)
         for name in scenarios
     ]
+    regressed = tuple(fail_on_regression or ())
+    baselines.check_regressions(regressed, baseline)
     if baseline is not None:
         baselines.check_run(baseline, [plan.scenario for plan in plans])
     for plan in plans:
@@ -89,7 +98,9 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
         for warning in forewarning.warnings(plan):
             display.say(f"warning: {warning}")
         chosen = folder or folders.dated(plan.scenario.name)
-        asked = Asked(plan, chosen, baseline, fail_fast=fail_fast, allow_remote=allow_remote)
+        asked = Asked(
+            plan, chosen, baseline, regressed, fail_fast=fail_fast, allow_remote=allow_remote
+        )
         codes.add(_run(asked, progress, results, publishing))
         if codes & set(_SIGNALS):
             break
@@ -104,6 +115,9 @@ class Asked:
     plan: Plan
     folder: Path
     baseline: Path | None
+    regressions: tuple[str, ...]
+    """What must not have regressed against the baseline."""
+
     fail_fast: bool
     allow_remote: bool
 
@@ -153,7 +167,7 @@ def _measure(asked: Asked, progress: Console | None, stop: StopRequest) -> None:
     loading.load_text(scenario, folder / layout.SCENARIO)
     with RunWriter(folder) as writer, display.live(progress) as shown:
         if asked.baseline is not None:
-            writer.keep_baseline(asked.baseline)
+            writer.keep_baseline(asked.baseline, asked.regressions)
         stream = engine(
             plan,
             scenario_yaml=scenario,

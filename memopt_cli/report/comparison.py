@@ -6,7 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from memopt_cli.analysis import thresholds
+from memopt_cli.analysis import limits
 from memopt_cli.analysis.comparing import Incomparable
 from memopt_cli.analysis.comparison import (
     KEPT_SPREAD,
@@ -32,6 +32,7 @@ SCHEMA_VERSION = 1
 REFUSALS = {
     Incomparable.OTHER_TRANSCRIPT: "it was given another load",
     Incomparable.OTHER_WORK: "it did other work: the digests differ",
+    Incomparable.UNSOUND: "its agents lost beliefs, or different models became one",
     Incomparable.UNFINISHED: "it did not finish in both runs",
     Incomparable.UNKNOWN: "nothing shows that it did the same work in both runs",
     Incomparable.MISSING: "it is not in both runs",
@@ -50,7 +51,7 @@ def verdict(results: Sequence[ThresholdResult], comparisons: Sequence[RunCompari
     """Return the worst of all checks; what could not be compared cannot pass."""
     refused = [v for one in comparisons for v in one.variants if v.refusal is not None]
     found = [one.verdict for one in results] + [Verdict.INCONCLUSIVE] * bool(refused)
-    return thresholds.worst(found)
+    return limits.worst(found)
 
 
 def markdown(

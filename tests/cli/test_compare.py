@@ -86,6 +86,28 @@ def test_refused(memopt: Memopt, arguments: list[str], code: int, told: str) -> 
     assert done.stderr.startswith(told)
 
 
+def test_a_run_is_judged_beside_its_baseline(memopt: Memopt) -> None:
+    """A regression is a check of the run, kept with it, and the same when it is told again."""
+    asked = ("--fail-on-regression", "memory_total>50%", "--fail-on-regression", "memory_total<50%")
+    done = memopt("simulate", "base.yaml", "--baseline", "base", "--out", "again", *asked)
+    again = json.loads(memopt("report", "again", "--format", "json").stdout)
+    alone = memopt("simulate", "base.yaml", "--fail-on-regression", "memory_total>5%")
+
+    assert 99 == done.returncode
+    assert [("memory_total>50%", "passed"), ("memory_total<50%", "crossed")] == [
+        (one["expression"], one["verdict"])
+        for one in again["thresholds"]
+        if one["metric"] == "regression"
+    ]
+    assert (
+        2,
+        "error: --fail-on-regression needs a run to compare with\n  Add --baseline RUN.\n",
+    ) == (
+        alone.returncode,
+        alone.stderr,
+    )
+
+
 def test_a_watch_is_not_compared(memopt: Memopt, tmp_path: Path) -> None:
     """Nothing shows that two watches saw the same work."""
     done = memopt("compare", "base", str(watched(tmp_path)))

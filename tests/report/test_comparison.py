@@ -84,17 +84,20 @@ def test_markdown() -> None:
     lines = comparison.markdown([("new", one)], [results], base="old").splitlines()
 
     assert "small: measures worse 1, better 3, no difference shown 21." in lines
-    assert (
-        "| optimized | memory per connection | 2.00 KiB (1.94 to 2.06) | 4.00 KiB (3.94 to 4.06) "
-        "| 100 % more (88.0 to 113) |"
-    ) in lines
-    assert (
-        "| baseline | memory per connection | 2.00 KiB (1.94 to 2.06) | 2.00 KiB (1.94 to 2.06) "
-        "| no difference shown |"
-    ) in lines
+    shown = [line for line in lines if "| memory per connection |" in line]
+    assert shown == [
+        (
+            "| baseline | memory per connection | 2.00 KiB (1.94 to 2.06) | 2.00 KiB (1.94 to 2.06) "
+            "| no difference shown |"
+        ),
+        (
+            "| optimized | memory per connection | 2.00 KiB (1.94 to 2.06) | 4.00 KiB (3.94 to 4.06) "
+            "| 100 % more (87.2 to 114) |"
+        ),
+    ]
     assert "| optimized | GC pause, max | 4.00 ms | 0 s | 100 % less |" in lines
     assert (
-        "| CROSSED | `regression: memory_per_connection>5%` | optimized | 100 % (88.0 to 113) |"
+        "| CROSSED | `regression: memory_per_connection>5%` | optimized | 100 % (87.2 to 114) |"
     ) in lines
 
 
