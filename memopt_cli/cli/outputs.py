@@ -32,6 +32,7 @@ class Format(StrEnum):
     OPENMETRICS = "openmetrics"
     GITHUB = "github"
     BENCHMARK = "benchmark"
+    PROMETHEUS_RULES = "prometheus-rules"
 
 
 STDOUT = "-"
@@ -134,7 +135,7 @@ def of_run(folder: Path, found: RunFindings, recording: Recording) -> Told:
 
     return Told(
         folder,
-        (summary.of_run(found),),
+        (summary.of_run(found, recording),),
         lambda: markdown.markdown(found),
         lambda: json.to_json(found),
         page,
@@ -165,8 +166,10 @@ def document(form: Format, told: Sequence[Told]) -> str:
     Raises:
         UsageError: They would be told as one, having the same name.
     """
-    from memopt_cli.report import benchmark, github, junit, openmetrics
+    from memopt_cli.report import benchmark, github, junit, openmetrics, prometheus
 
+    if form is Format.PROMETHEUS_RULES:
+        return prometheus.prometheus_rules()
     of_each: dict[Format, Callable[[Told], str]] = {
         Format.MARKDOWN: lambda one: one.markdown(),
         Format.HTML: lambda one: one.html(),

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from memopt_cli.analysis.results import Verdict
 from memopt_cli.report import wording
 from memopt_cli.report.tables import code, table
+from memopt_cli.units import format_duration, format_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from memopt_cli.analysis.alerts import Alert
     from memopt_cli.analysis.results import ThresholdResult
     from memopt_cli.report.summary import Summary
 
@@ -37,6 +39,9 @@ def job_summary(summary: Summary) -> str:
     ]
     if checks:
         sections.append(table(["Verdict", "Check", "Of", "Observed"], checks[:_MOST_ROWS]))
+    told = [[one.level, one.variant, alert(one)] for one in summary.alerts]
+    if told:
+        sections.append(table(["Alert", "Of", ""], told[:_MOST_ROWS]))
     figures = [
         [part.name, figure.title, wording.estimate(figure.observed, figure.dimension)]
         for part in summary.parts
@@ -45,7 +50,7 @@ def job_summary(summary: Summary) -> str:
     if figures:
         shown = table(["Of", "Figure", "Measured"], figures[:_MOST_ROWS])
         sections.append(f"<details><summary>Figures</summary>\n\n{shown}\n\n</details>")
-    if left := sum(max(0, len(rows) - _MOST_ROWS) for rows in (checks, figures)):
+    if left := sum(max(0, len(rows) - _MOST_ROWS) for rows in (checks, told, figures)):
         sections.append(f"{left:,} more rows are in the report.")
     return "\n\n".join(sections) + "\n\n"
 
@@ -54,7 +59,7 @@ def workflow_commands(summary: Summary) -> str:
     """
     Return the workflow commands that mark what did not pass, one a line.
 
-    Crossed is an error; inconclusive, and a run that did not finish, a warning.
+    Crossed is an error; inconclusive, an alert, and a run that did not finish, a warning.
     """
     return "".join(f"{line}\n" for line in _commands(summary))
 
@@ -62,6 +67,10 @@ def workflow_commands(summary: Summary) -> str:
 def _commands(summary: Summary) -> Iterator[str]:
     if summary.unfinished:
         yield _command("warning", summary.name, f"did not finish: {summary.unfinished}")
+    yield from _of_checks(summary)
+
+
+def _of_checks(summary: Summary) -> Iterator[str]:
     for kind, verdict in (("error", Verdict.CROSSED), ("warning", Verdict.INCONCLUSIVE)):
         told = [(name, one) for name, one in summary.all_checks if one.verdict is verdict]
         room = MOST_ANNOTATIONS - (kind == "warning" and bool(summary.unfinished))
@@ -69,6 +78,10 @@ def _commands(summary: Summary) -> Iterator[str]:
             title = f"{summary.name}: {name}" if name else summary.name
             expression = wording.expression(check)
             yield _command(kind, title, f"{expression}: {verdict}, {_observed(check)}")
+        room -= len(told)
+    for one in summary.alerts[: max(0, room)]:
+        title = f"{summary.name}: {one.variant}"
+        yield _command("warning", title, f"{one.level} alert: {alert(one)}")
 
 
 def _command(kind: str, title: str, message: str) -> str:
@@ -93,6 +106,18 @@ def _property(text: str) -> str:
     'a%3A b%2C c'
     """
     return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def alert(one: Alert) -> str:
+    """Return in words what an alert was about, and when it fired."""
+    limit, dimension = one.rule.limits[one.level], one.rule.dimension
+    word = "below" if one.rule.less_is_worse else "above"
+    until = "to the end" if one.ended_s is None else f"to {format_duration(one.ended_s)}"
+    return (
+        f"{one.rule.title} {word} {format_quantity(limit, dimension)}, "
+        f"{format_quantity(one.worst, dimension)} at worst, "
+        f"from {format_duration(one.began_s)} {until}"
+    )
 
 
 def _observed(check: ThresholdResult) -> str:

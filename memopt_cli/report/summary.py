@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from memopt_cli.analysis.alerts import alerts
 from memopt_cli.analysis.measures import MEASURES
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.results import Estimate
@@ -13,8 +14,10 @@ from memopt_cli.report import watch_wording, wording
 from memopt_cli.units import Dimension
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from memopt_cli.analysis.alerts import Alert
+    from memopt_cli.analysis.recording import Recording
     from memopt_cli.analysis.results import (
         RunFindings,
         ThresholdResult,
@@ -75,6 +78,7 @@ class Summary:
     checks: tuple[ThresholdResult, ...]
     """Those that belong to no part."""
 
+    alerts: tuple[Alert, ...] = ()
     details: str = ""
     """Markdown that stands in a job summary instead of checks and figures."""
 
@@ -85,8 +89,15 @@ class Summary:
         return told + [("", check) for check in self.checks]
 
 
-def of_run(run: RunFindings) -> Summary:
-    """Return a run, a part for each variant in each cell of its matrix."""
+def of_run(run: RunFindings, recording: Recording | None = None) -> Summary:
+    """
+    Return a run, a part for each variant in each cell of its matrix.
+
+    Args:
+        run: Its findings.
+        recording: What alerts are told by; without it there are none.
+    """
+    memory_bytes = _memory_bytes(run.environment)
     parts = tuple(_variant(variant, run.thresholds) for variant in run.variants)
     return Summary(
         kind="run",
@@ -96,10 +107,16 @@ def of_run(run: RunFindings) -> Summary:
         unfinished=_unfinished(run.outcome, run.reason),
         started_at=run.started_at,
         wall_s=run.wall_s,
-        memory_bytes=_memory_bytes(run.environment),
+        memory_bytes=memory_bytes,
         parts=parts,
         checks=_left(run.thresholds, parts),
+        alerts=() if recording is None else tuple(_alerts(run, recording, memory_bytes)),
     )
+
+
+def _alerts(run: RunFindings, recording: Recording, memory_bytes: float | None) -> Iterator[Alert]:
+    for recorded, findings in zip(recording.variants, run.variants, strict=True):
+        yield from alerts(recorded, findings, memory_bytes=memory_bytes)
 
 
 def of_watch(watch: WatchFindings) -> Summary:
@@ -154,9 +171,10 @@ def _variant(variant: VariantFindings, checks: Iterable[ThresholdResult]) -> Par
         for one in MEASURES
         if (found := one.take(variant)) is not None and math.isfinite(found.value)
     ]
+    cell = {f"matrix_{key}": value for key, value in variant.cell.items()}
     return Part(
         name=variant.label,
-        labels={"variant": variant.name, **{f"matrix_{k}": v for k, v in variant.cell.items()}},
+        labels={"variant": variant.name, "unit": unit, **cell},
         unfinished=_unfinished(variant.outcome, variant.failure),
         wall_s=variant.wall_s,
         checks=tuple(

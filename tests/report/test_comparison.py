@@ -87,12 +87,12 @@ def test_markdown() -> None:
     shown = [line for line in lines if "| memory per connection |" in line]
     assert shown == [
         (
-            "| baseline | memory per connection | 2.00 KiB (1.94 to 2.06) | 2.00 KiB (1.94 to 2.06) "
-            "| no difference shown |"
+            "| baseline | memory per connection | 2.00 KiB (1.94 to 2.06) "
+            "| 2.00 KiB (1.94 to 2.06) | no difference shown |"
         ),
         (
-            "| optimized | memory per connection | 2.00 KiB (1.94 to 2.06) | 4.00 KiB (3.94 to 4.06) "
-            "| 100 % more (87.2 to 114) |"
+            "| optimized | memory per connection | 2.00 KiB (1.94 to 2.06) "
+            "| 4.00 KiB (3.94 to 4.06) | 100 % more (87.2 to 114) |"
         ),
     ]
     assert "| optimized | GC pause, max | 4.00 ms | 0 s | 100 % less |" in lines

@@ -186,7 +186,7 @@ def test_openmetrics_is_parsed(name: str) -> None:
 def test_openmetrics_says_what_was_found() -> None:
     """Verdicts are one for what holds, sizes are bytes with their interval, nothing is zero."""
     told = _samples(openmetrics([SUMMARIES["inconclusive"]]), text_string_to_metric_families)
-    labels = {"scenario": "small", "variant": "optimized"}
+    labels = {"scenario": "small", "variant": "optimized", "unit": "connection"}
 
     assert told["memopt_verdict"] == [
         ({"scenario": "small", "verdict": "passed"}, 0.0),
