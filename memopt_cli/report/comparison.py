@@ -43,8 +43,8 @@ _READING = (
     "where the intervals are apart, with what equal processes differ by in them: "
     f"{MEMORY_SPREAD:.0%} in memory, {KEPT_SPREAD:.0%} in what is kept, {TIMING_SPREAD:.0%} in "
     f"times, {LONGEST_SPREAD:.0%} in the longest pause. The interval of a change is all that the "
-    "two intervals allow. What else a machine did during one of the runs is in none of them: it can "
-    "show as a difference in throughput or pauses, and was not seen to in memory."
+    "two intervals allow. What else a machine did during a run is in none of them: it can show "
+    "as a difference in throughput or pauses, and was not seen to in memory."
 )
 
 
