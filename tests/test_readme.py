@@ -9,6 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import yaml
+
+from memopt_cli.analysis.alerts import RULES
+from memopt_cli.cli.outputs import Format
 from memopt_cli.exit_codes import ExitCode
 from memopt_cli.scenario import loading
 
@@ -107,6 +112,101 @@ def test_the_exit_codes_are_the_ones_there_are() -> None:
     found = {int(code) for row in rows for code in row.split(",")}
 
     assert {int(code) for code in ExitCode} == found
+
+
+def _of_github() -> dict[str, list[str]]:
+    (block,) = _blocks("yaml github")
+    jobs = yaml.safe_load(block)["jobs"]
+    return {name: [s["run"] for s in job["steps"] if "run" in s] for name, job in jobs.items()}
+
+
+def _of_gitlab() -> dict[str, list[str]]:
+    (block,) = _blocks("yaml gitlab")
+    return {name: job["script"] for name, job in yaml.safe_load(block).items()}
+
+
+SMALL = """\
+version: 1
+name: small
+workload: synthetic
+synthetic: {bytes_per_unit: 2KiB}
+load:
+  stages:
+    - {name: baseline, duration: 1s, units: 0}
+    - {name: ramp-up, duration: 5s, units: 300, plateaus: 5}
+    - {name: drain, duration: 1s, units: 0}
+"""
+
+
+def _in_a_job(folder: Path, command: str, **environment: str) -> int:
+    """Run one line of a job as its shell does, on a scenario of a second."""
+    programs = folder / "bin"
+    programs.mkdir(exist_ok=True)
+    memopt = programs / "memopt"
+    memopt.write_text(f'#!/bin/sh\nexec {sys.executable} -m memopt_cli "$@"\n', encoding="utf-8")
+    memopt.chmod(0o755)
+    (folder / "small.yaml").write_text(SMALL, encoding="utf-8")
+    small = re.sub(r"simulate connections-\w+", "simulate small.yaml", command)
+    path = f"{programs}:{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", "-e", "-o", "pipefail", "-c", small],
+        cwd=folder,
+        env={**os.environ, "PATH": path, **environment},
+        check=False,
+        capture_output=True,
+    ).returncode
+
+
+def test_the_jobs_do_what_they_say(tmp_path: Path) -> None:
+    """Each command of each job exits 0, in their order, and writes the files that are kept."""
+    github, gitlab = _of_github(), _of_gitlab()
+    lines = [*github["nightly"], *github["smoke"], *gitlab["memory"]]
+    commands = [line for line in lines if "memopt" in line]
+    summary = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}
+    # The last one makes the folder of the smoke test anew.
+    codes = [_in_a_job(tmp_path, line, **summary) for line in commands[:-1]]
+    shutil.rmtree(tmp_path / "new")
+    codes.append(_in_a_job(tmp_path, commands[-1]))
+
+    assert [0] * 5 == codes
+    for name in ("new", "junit.xml", "night.html", "night.json", "metrics.txt"):
+        assert (tmp_path / name).exists()
+    assert 4 == (tmp_path / "summary.md").read_text("utf-8").count("\n## ") + 1
+
+
+@pytest.mark.parametrize("language", ["yaml github", "yaml gitlab"])
+def test_the_jobs_keep_what_they_write(language: str) -> None:
+    """Every path that a job keeps or reports is one that a command of it writes."""
+    (block,) = _blocks(language)
+    kept = re.findall(r'(?:path|junit|metrics): "?([\w.\\]+)', block)
+
+    assert kept
+    for path in {name for one in kept for name in one.split("\\n")}:
+        assert re.search(rf"(?:--out |=){re.escape(path)}\b", block)
+
+
+def test_the_table_of_formats_is_complete() -> None:
+    """Each format has its row, and each row is a format."""
+    table = README.split("## In CI")[1].split("## ")[0]
+
+    assert set(Format) == set(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE))
+
+
+def test_the_table_of_alerts_is_the_rules() -> None:
+    """Every limit of every alert, in the order of the rules."""
+    table = README.split("| alert | warning | critical |")[1].split("## ")[0]
+    numbers = [
+        [float(text) for text in re.findall(r"(?:above|below) ([\d.]+)", row)]
+        for row in table.splitlines()
+        if row.startswith("| ") and "---" not in row
+    ]
+    scales = {"MemoptGcPause": 1e-3, "MemoptGrowth": 1e6 / 3600}
+    told = []
+    for rule in RULES:
+        scale = scales.get(rule.name, 0.01 if rule.dimension == "ratio" else 1e6)
+        told.append([round(limit / scale, 6) for limit in rule.limits.values()])
+
+    assert told == numbers
 
 
 def test_every_linked_file_exists() -> None:

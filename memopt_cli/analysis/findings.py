@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from memopt_cli.analysis import (
     checks,
+    comparing,
     established,
     leak_outlook,
     memory,
     pairing,
+    regressions,
     steady,
     thresholds,
 )
@@ -73,7 +76,7 @@ def judge(recording: Recording, scenario: Scenario) -> RunFindings:
         *_judged(recording, scenario, variants),
     )
     verdict = _verdict(recording, results)
-    return RunFindings(
+    found = RunFindings(
         scenario=scenario.name,
         description=scenario.description,
         tags=scenario.tags,
@@ -90,6 +93,19 @@ def judge(recording: Recording, scenario: Scenario) -> RunFindings:
         exit_code=exit_code(recording.outcome, recording.signal, verdict),
         baseline=recording.baseline_name,
     )
+    return _with_regressions(found, recording, scenario)
+
+
+def _with_regressions(found: RunFindings, recording: Recording, scenario: Scenario) -> RunFindings:
+    """Return a run with the regressions judged that its baseline was given for."""
+    if recording.baseline is None or not recording.regressions:
+        return found
+    comparison = comparing.compare_runs(judge(recording.baseline, scenario), found)
+    asked = [regressions.parse(text) for text in recording.regressions]
+    results = (*found.thresholds, *regressions.judge(comparison, asked))
+    verdict = _verdict(recording, results)
+    code = exit_code(recording.outcome, recording.signal, verdict)
+    return replace(found, thresholds=results, verdict=verdict, exit_code=code)
 
 
 def variant_findings(

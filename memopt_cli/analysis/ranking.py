@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from memopt_cli.analysis import measures
 from memopt_cli.analysis.comparison import (
     KEPT_SPREAD,
     LONGEST_SPREAD,
@@ -20,12 +20,11 @@ from memopt_cli.analysis.comparison import (
 )
 from memopt_cli.analysis.fidelity import faults
 from memopt_cli.analysis.recording import Outcome
-from memopt_cli.analysis.results import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from memopt_cli.analysis.results import VariantFindings
+    from memopt_cli.analysis.results import Estimate, VariantFindings
 
 
 class Refusal(StrEnum):
@@ -135,10 +134,12 @@ def _placed(variants: Sequence[VariantFindings]) -> list[tuple[int, VariantFindi
     """
     in_series = len({variant.memory.basis for variant in variants}) == 1
     at_work = in_series and all(variant.memory.loaded for variant in variants)
-    take, is_less = (_loaded, _needs_less_at_work) if at_work else (_idle, _needs_less)
+    take, is_less = (
+        (measures.loaded, _needs_less_at_work) if at_work else (measures.idle, _needs_less)
+    )
     placed: list[tuple[int, VariantFindings]] = []
     for by_memory in _tiers(variants, take, is_less):
-        for tier in _tiers(by_memory, _longest_pause, _pauses_less):
+        for tier in _tiers(by_memory, measures.longest_pause, _pauses_less):
             place = len(placed) + 1
             placed += [(place, variant) for variant in tier]
     return placed
@@ -167,17 +168,17 @@ def _tiers(
 
 
 def _needs_less(one: VariantFindings, other: VariantFindings) -> bool:
-    change = _change(*in_one_series(other, one), _idle, MEMORY_SPREAD)
+    change = _change(*in_one_series(other, one), measures.idle, MEMORY_SPREAD)
     return change is not None and change.fell
 
 
 def _needs_less_at_work(one: VariantFindings, other: VariantFindings) -> bool:
-    change = _change(other, one, _loaded, MEMORY_SPREAD)
+    change = _change(other, one, measures.loaded, MEMORY_SPREAD)
     return change is not None and change.fell
 
 
 def _pauses_less(one: VariantFindings, other: VariantFindings) -> bool:
-    change = _change(other, one, _longest_pause, LONGEST_SPREAD)
+    change = _change(other, one, measures.longest_pause, LONGEST_SPREAD)
     return change is not None and change.fell
 
 
@@ -186,15 +187,15 @@ def _standing(first: VariantFindings, other: VariantFindings, place: int) -> Sta
     return Standing(
         place=place,
         name=other.name,
-        idle=_change(*in_one_series(first, other), _idle, MEMORY_SPREAD),
-        loaded=None if apart else _change(first, other, _loaded, MEMORY_SPREAD),
+        idle=_change(*in_one_series(first, other), measures.idle, MEMORY_SPREAD),
+        loaded=None if apart else _change(first, other, measures.loaded, MEMORY_SPREAD),
         loaded_apart=apart,
-        peak=_change(first, other, _peak, MEMORY_SPREAD),
-        kept=_change(first, other, _kept, KEPT_SPREAD),
-        longest_pause=_change(first, other, _longest_pause, LONGEST_SPREAD),
-        collecting=_change(first, other, _collecting, TIMING_SPREAD),
-        median=_change(first, other, _median, TIMING_SPREAD),
-        busy=_change(first, other, _busy, TIMING_SPREAD),
+        peak=_change(first, other, measures.peak, MEMORY_SPREAD),
+        kept=_change(first, other, measures.kept, KEPT_SPREAD),
+        longest_pause=_change(first, other, measures.longest_pause, LONGEST_SPREAD),
+        collecting=_change(first, other, measures.collecting, TIMING_SPREAD),
+        median=_change(first, other, measures.median, TIMING_SPREAD),
+        busy=_change(first, other, measures.busy, TIMING_SPREAD),
     )
 
 
@@ -208,53 +209,3 @@ def _change(
     if before is None or after is None:
         return None
     return compare(before, after, spread=spread)
-
-
-def _idle(variant: VariantFindings) -> Estimate | None:
-    return variant.memory.per_unit
-
-
-def _loaded(variant: VariantFindings) -> Estimate | None:
-    return variant.memory.loaded
-
-
-def _kept(variant: VariantFindings) -> Estimate | None:
-    return variant.retained
-
-
-def _median(variant: VariantFindings) -> Estimate | None:
-    return variant.operation_latency.p50_s
-
-
-def _longest_pause(variant: VariantFindings) -> Estimate | None:
-    """
-    Return the longest pause in seconds, zero where the collector never ran.
-
-    All pauses are recorded, so it is exact, unless some were overwritten before they
-    were read: then there may have been a longer one.
-    """
-    found = variant.gc_pause
-    if found is None:
-        return None
-    return _with_the_lost(found.max_s or 0.0, variant.pauses_lost)
-
-
-def _collecting(variant: VariantFindings) -> Estimate | None:
-    share = variant.pause_share
-    return None if share is None else _with_the_lost(share, variant.pauses_lost)
-
-
-def _with_the_lost(value: float, lost: int) -> Estimate:
-    exact = Estimate.exact(value)
-    return replace(exact, high=math.inf) if lost else exact
-
-
-def _peak(variant: VariantFindings) -> Estimate | None:
-    found = variant.peak_uss_bytes
-    return None if found is None else Estimate.exact(found)
-
-
-def _busy(variant: VariantFindings) -> Estimate | None:
-    if not variant.operations:
-        return None
-    return Estimate.exact(variant.busy_s / variant.operations)

@@ -205,3 +205,6 @@ class Recording:
 
     baseline_name: str = ""
     """As the user named it."""
+
+    regressions: tuple[str, ...] = ()
+    """What must not have regressed against it, as it was asked for."""

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from memopt_cli import __version__
-from memopt_cli.cli import doctor, report, scenarios, simulate, watch
+from memopt_cli.cli import compare, doctor, report, scenarios, simulate, watch
 from memopt_cli.errors import MemoptError, ScenarioError
 from memopt_cli.exit_codes import ExitCode
 
@@ -29,6 +29,7 @@ app.add_typer(scenarios.app, name="scenarios")
 app.command("simulate")(simulate.simulate)
 app.command("watch", context_settings=watch.SETTINGS)(watch.watch)
 app.command("report")(report.report)
+app.command("compare")(compare.compare)
 app.command("doctor")(doctor.doctor)
 
 

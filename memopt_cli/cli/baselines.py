@@ -48,6 +48,23 @@ def check_run(folder: Path, scenarios: Sequence[Scenario]) -> None:
     )
 
 
+def check_regressions(texts: Sequence[str], baseline: Path | None) -> None:
+    """
+    Check that regressions are written right, and have a baseline.
+
+    Raises:
+        UsageError: One is not, or there is none.
+    """
+    from memopt_cli.analysis import regressions
+
+    if texts and baseline is None:
+        raise UsageError(
+            "--fail-on-regression needs a run to compare with", hint="Add --baseline RUN."
+        )
+    for text in texts:
+        regressions.parse(text)
+
+
 def _refuse(folder: Path, differing: Sequence[str], hint: str) -> None:
     if differing:
         raise UsageError(f"--baseline {folder} differs in {', '.join(differing)}", hint=hint)

@@ -13,22 +13,25 @@ if TYPE_CHECKING:
 REPORTS = Path("reports")
 
 
-def named(names: Sequence[str], out: Path | None) -> Sequence[Path | None]:
+def named(names: Sequence[str], folder: str | None) -> Sequence[Path | None]:
     """Return the folders that were named for the runs, checked before any of them begins."""
-    if out is None:
+    if folder is None:
         return [None] * len(names)
+    if folder == "-":
+        raise UsageError("--out - names no format", hint="Write for example --out json=-")
+    out = Path(folder)
     if str(out) == ".":
         raise UsageError("--out names no folder", hint="Give a new one: --out reports/mine")
     chosen = [out / name for name in names] if len(names) > 1 else [out]
-    for folder in chosen:
-        if chosen.count(folder) > 1:
-            raise UsageError(f"two runs would go to {folder}", hint="Run them one by one.")
+    for one in chosen:
+        if chosen.count(one) > 1:
+            raise UsageError(f"two runs would go to {one}", hint="Run them one by one.")
         try:
-            taken = folder.exists() and not folder.is_dir()
+            taken = one.exists() and not one.is_dir()
         except OSError as exc:
-            raise UsageError(f"--out {folder}: {exc.strerror}") from exc
+            raise UsageError(f"--out {one}: {exc.strerror}") from exc
         if taken:
-            raise UsageError(f"{folder} is not a folder", hint="Give another one with --out.")
+            raise UsageError(f"{one} is not a folder", hint="Give another one with --out.")
     return chosen
 
 

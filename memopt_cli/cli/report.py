@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - Typer reads annotations at run time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memopt_cli.errors import StoreError, UsageError
+from memopt_cli.cli.outputs import Format
+from memopt_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from memopt_cli.analysis.recording import Recording
     from memopt_cli.analysis.results import RunFindings
     from memopt_cli.analysis.watch_results import WatchFindings
     from memopt_cli.analysis.watching import WatchRecording
-
-
-class Format(StrEnum):
-    """What a run can be rendered as."""
-
-    MARKDOWN = "markdown"
-    JSON = "json"
+    from memopt_cli.cli.outputs import Told
 
 
 def report(
@@ -30,44 +23,70 @@ def report(
         list[Path] | None, typer.Argument(help="Folders of runs or watches; the newest by default.")
     ] = None,
     format_: Annotated[
-        Format, typer.Option("--format", help="What to print with --out -.")
-    ] = Format.MARKDOWN,
+        Format | None, typer.Option("--format", help="Print it so, instead of writing files.")
+    ] = None,
     out: Annotated[
-        str, typer.Option(help="'-' prints to stdout; otherwise the run's folder is updated.")
-    ] = "",
+        list[str] | None,
+        typer.Option(
+            help="FORMAT=PATH writes that file alone; '-' prints. May be repeated. "
+            "Without it the run's folder is updated.",
+            metavar="FORMAT=PATH",
+        ),
+    ] = None,
 ) -> None:
-    """Write report.md, run.json and the figures of a run or a watch anew."""
+    """Write report.md, run.json and the figures of a run or a watch anew, or other formats."""
+    from dataclasses import replace
+
+    from memopt_cli.cli import outputs
     from memopt_cli.cli.folders import REPORTS
     from memopt_cli.store import reader
 
-    if out not in ("", "-"):
-        raise UsageError(f"--out {out}: a report goes to its run or to '-'", hint="Write --out -.")
-    folders = runs or [reader.newest(REPORTS)]
-    if format_ is Format.JSON and out != "-":
+    wanted = outputs.chosen(out or ())
+    if wanted.folder not in {None, outputs.STDOUT}:
         raise UsageError(
-            "--format json is for stdout; run.json is in the run's folder anyway",
-            hint="Add --out -.",
+            f"--out {wanted.folder}: a report goes to its run, to '-' or to FORMAT=PATH",
+            hint="Write --out -, or for example --out junit=junit.xml.",
         )
-    if format_ is Format.JSON and len(folders) > 1:
-        raise UsageError("several runs are not one JSON document", hint="Print them one by one.")
+    if wanted.folder is not None or format_ is not None:
+        if wanted.printed is not None:
+            raise UsageError("two outputs would go to -", hint="Print one of them.")
+        wanted = replace(wanted, printed=format_ or Format.MARKDOWN)
+    asked = {form for form, _ in wanted.files} | {wanted.printed} - {None}
+    # The rules are the same for every run: they are told without one.
+    folders = runs or ([] if asked == {Format.PROMETHEUS_RULES} else [reader.newest(REPORTS)])
+    wanted.check(len(folders))
+    if wanted.files or wanted.printed is not None:
+        told = [told_of(folder) for folder in folders]
+        outputs.write(wanted, told)
+        if wanted.printed is not None:
+            _print(wanted.printed, told)
+        return
     for folder in folders:
-        if out == "-":
-            typer.echo(_text(folder, format_), nl=False)
-        else:
-            typer.echo(f"{_rendered(folder)}\nReport: {folder}/report.md")
+        typer.echo(f"{_rendered(folder)}\nReport: {folder}/report.md")
 
 
-def _text(folder: Path, format_: Format) -> str:
-    """Return a run or a watch as one document."""
-    from memopt_cli.report import json, markdown, watch_json, watch_markdown
+def _print(form: Format, told: list[Told]) -> None:
+    """Print runs and watches; for GitHub, add them to the job's summary."""
+    from memopt_cli.cli import display, outputs
+
+    if form is not Format.GITHUB:
+        typer.echo(outputs.document(form, told), nl=False)
+        return
+    for one in told:
+        text, lost = outputs.github(one)
+        typer.echo(text, nl=False)
+        if lost:
+            display.say(f"warning: {lost}")
+
+
+def told_of(folder: Path) -> Told:
+    """Return a run or a watch in all forms that it may be written in."""
+    from memopt_cli.cli import outputs
     from memopt_cli.store.watch_reader import is_watch
 
     if is_watch(folder):
-        watch, _ = judged_watch(folder)
-        as_json = format_ is Format.JSON
-        return watch_json.to_json(watch) if as_json else watch_markdown.markdown(watch)
-    found, _ = judged(folder)
-    return json.to_json(found) if format_ is Format.JSON else markdown.markdown(found)
+        return outputs.of_watch(folder, *judged_watch(folder))
+    return outputs.of_run(folder, *judged(folder))
 
 
 def _rendered(folder: Path) -> str:
@@ -76,8 +95,8 @@ def _rendered(folder: Path) -> str:
     from memopt_cli.store.watch_reader import is_watch
 
     if is_watch(folder):
-        return watch_wording.headline(render_watch(folder))
-    return wording.summary(render(folder))
+        return watch_wording.headline(render_watch(folder)[0])
+    return wording.summary(render(folder)[0])
 
 
 def judged(folder: Path) -> tuple[RunFindings, Recording]:
@@ -91,14 +110,14 @@ def judged(folder: Path) -> tuple[RunFindings, Recording]:
     return judge(recording, scenario), recording
 
 
-def render(folder: Path) -> RunFindings:
-    """Write the report files of a run into its folder, and return its findings."""
+def render(folder: Path) -> tuple[RunFindings, Recording]:
+    """Write the report files of a run into its folder, and return what they tell."""
     from memopt_cli.report import folder as contents
 
     found, recording = judged(folder)
     for name, content in contents.files(found, recording).items():
         _replace(folder / name, content)
-    return found
+    return found, recording
 
 
 def judged_watch(folder: Path) -> tuple[WatchFindings, WatchRecording]:
@@ -110,26 +129,18 @@ def judged_watch(folder: Path) -> tuple[WatchFindings, WatchRecording]:
     return judge(recording, read_limits(folder)), recording
 
 
-def render_watch(folder: Path) -> WatchFindings:
-    """Write the report files of a watch into its folder, and return its findings."""
+def render_watch(folder: Path) -> tuple[WatchFindings, WatchRecording]:
+    """Write the report files of a watch into its folder, and return what they tell."""
     from memopt_cli.report import watch_folder
 
     found, recording = judged_watch(folder)
     for name, content in watch_folder.files(found, recording).items():
         _replace(folder / name, content)
-    return found
+    return found, recording
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    except OSError as exc:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise StoreError(
-            f"cannot write {path}: {exc.strerror}",
-            hint="What was measured is kept: run `memopt report` where the folder can be written.",
-        ) from exc
+    from memopt_cli.cli import files
+
+    remedy = "What was measured is kept: run `memopt report` where the folder can be written."
+    files.replace(path, content, remedy=remedy)

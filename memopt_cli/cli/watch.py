@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from memopt_cli.analysis.watching import Attribute
+from memopt_cli.cli.publishing import Publishing
 from memopt_cli.errors import UsageError
 from memopt_cli.exit_codes import ExitCode
 
@@ -64,7 +65,12 @@ def watch(  # noqa: PLR0913, PLR0917 - one for each option
         bool, typer.Option("--fail-fast", help="End as soon as a leak is settled.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the watch, instead of reports/<utc>-watch-NAME.")
+        list[str] | None,
+        typer.Option(
+            help="Folder of the watch, instead of reports/<utc>-watch-NAME; or FORMAT=PATH to "
+            "write that too, '-' for stdout. May be repeated.",
+            metavar="DIR | FORMAT=PATH",
+        ),
     ] = None,
     log: Annotated[
         bool,
@@ -75,9 +81,10 @@ def watch(  # noqa: PLR0913, PLR0917 - one for each option
 ) -> None:
     """Watch a process, or a command and its children, and exit by the verdict."""
     from memopt_cli.analysis.watch_limits import limits_of
-    from memopt_cli.cli import baselines, display, folders
+    from memopt_cli.cli import baselines, display, folders, outputs
     from memopt_cli.engine.watching import Watching
 
+    wanted = outputs.chosen(out or ())
     limits = limits_of(leak=tolerate, severities=severity or (), thresholds=threshold or ())
     watched = Watching(
         target=_target(target),
@@ -95,15 +102,25 @@ def watch(  # noqa: PLR0913, PLR0917 - one for each option
         )
     if baseline is not None:
         baselines.check_watch(baseline)
-    name = f"watch-{_name(watched.target)}"
-    folder = folders.named([name], out)[0] or folders.dated(name)
-    colour = display.wants_colour(no_color=no_color)
     # What a command prints is its own: as `time` does, memopt then speaks on the other stream.
     inherits = not isinstance(watched.target, int) and not log
-    results = display.console(sys.stderr if inherits else sys.stdout, colour=colour)
+    if inherits and wanted.printed is not None:
+        raise UsageError(
+            f"--out {wanted.printed}=- would mix with what the command prints",
+            hint="Add --log, or name a file.",
+        )
+    wanted.check(1)
+    name = f"watch-{_name(watched.target)}"
+    folder = folders.named([name], wanted.folder)[0] or folders.dated(name)
+    colour = display.wants_colour(no_color=no_color)
+    elsewhere = inherits or wanted.printed is not None
+    results = display.console(sys.stderr if elsewhere else sys.stdout, colour=colour)
     progress = None if quiet else display.console(sys.stderr, colour=colour)
+    publishing = Publishing(wanted, to_stderr=elsewhere)
     keeping = Keeping(limits, folder, baseline, fail_fast=fail_fast, log=log)
-    raise typer.Exit(_run(watched, keeping, progress=progress, results=results))
+    code = _run(watched, keeping, publishing, progress=progress, results=results)
+    lost = publishing.end()
+    raise typer.Exit(ExitCode.USAGE_ERROR if lost and code is ExitCode.PASSED else code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +169,15 @@ def _seconds(option: str, text: str, *, least_s: float) -> float:
 
 
 def _run(
-    watched: Watching, keeping: Keeping, *, progress: Console | None, results: Console
+    watched: Watching,
+    keeping: Keeping,
+    publishing: Publishing,
+    *,
+    progress: Console | None,
+    results: Console,
 ) -> ExitCode:
     """Watch, keep it, render it, and return how it ended."""
-    from memopt_cli.cli import display, watch_tables
+    from memopt_cli.cli import display, outputs, watch_tables
     from memopt_cli.cli.report import render_watch
     from memopt_cli.engine.stopping import StopRequest, signals_to
 
@@ -163,12 +185,13 @@ def _run(
     with signals_to(stop):
         try:
             _measure(watched, keeping, progress=progress, stop=stop)
-            found = render_watch(folder)
+            found, recording = render_watch(folder)
+            watch_tables.show(results, found, str(folder))
+            publishing.add(outputs.of_watch(folder, found, recording))
         except KeyboardInterrupt:
             # The second signal: nothing more is waited for, and what was kept is on disk.
             display.say(f"Stopped at once. What was measured: memopt report {folder}")
             return ExitCode(128 + (stop.signal or 2))
-        watch_tables.show(results, found, str(folder))
     return found.exit_code
 
 

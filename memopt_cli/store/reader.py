@@ -107,6 +107,7 @@ def _recording(base: sqlite3.Connection, directory: Path) -> Recording:
         wall_s=run["wall_s"] or sum(v.samples[-1].wall_s for v in variants if v.samples),
         variants=variants,
         baseline_name=run.get("baseline", ""),
+        regressions=tuple(run.get("regressions", ())),
     )
 
 

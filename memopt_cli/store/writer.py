@@ -12,7 +12,7 @@ from memopt_cli.store import database, layout
 from memopt_cli.store.database import refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -154,10 +154,10 @@ class RunWriter:
         """Write how the run ended."""
         self._set(outcome=outcome, reason=reason, signal=signal, wall_s=wall_s)
 
-    def keep_baseline(self, source: Path) -> None:
-        """Write a copy of what this is judged beside, and how it was named."""
+    def keep_baseline(self, source: Path, regressions: Sequence[str] = ()) -> None:
+        """Write a copy of what this is judged beside, how it was named, and what for."""
         database.copied(source / layout.SAMPLES, self.directory / layout.BASELINE)
-        self._set(baseline=str(source))
+        self._set(baseline=str(source), regressions=list(regressions))
 
     def close(self) -> None:
         """Fold the write-ahead log into the one file."""

@@ -150,7 +150,7 @@ def test_report_writes_anew(passed: tuple[Memopt, subprocess.CompletedProcess[st
         ),
         (
             ["report", "--out", "there"],
-            "error: --out there: a report goes to its run or to '-'\n  Write --out -.\n",
+            "error: --out there: a report goes to its run, to '-' or to FORMAT=PATH\n",
         ),
         (
             ["simulate", "conections-1k"],

@@ -1,0 +1,144 @@
+"""Alerts fire beyond their limits, on neither side before, and end well inside of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from memopt_cli.analysis.alerts import RULES, AlertRule, Level, alerts, fired
+from tests.making import MIB, STEADY, estimate, found, plateau, sample, variant
+
+BY_NAME = {rule.name: rule for rule in RULES}
+MB_PER_HOUR = 1e6 / 3600
+
+LIMITS = [
+    ("MemoptMemoryPerConnection", Level.WARNING, 2.5e6),
+    ("MemoptMemoryPerConnection", Level.CRITICAL, 3.0e6),
+    ("MemoptMemoryPerAgent", Level.WARNING, 15e6),
+    ("MemoptPoolReuse", Level.WARNING, 0.7),
+    ("MemoptPoolReuse", Level.CRITICAL, 0.5),
+    ("MemoptGcPause", Level.WARNING, 0.080),
+    ("MemoptGcPause", Level.CRITICAL, 0.150),
+    ("MemoptGcShare", Level.WARNING, 0.1),
+    ("MemoptGrowth", Level.WARNING, 5 * MB_PER_HOUR),
+    ("MemoptGrowth", Level.CRITICAL, 10 * MB_PER_HOUR),
+    ("MemoptMemoryUsed", Level.WARNING, 0.8),
+]
+
+
+def _levels(rule: AlertRule, *values: float) -> list[tuple[Level, float | None]]:
+    told = fired(rule, [(float(at_s), value) for at_s, value in enumerate(values)], variant="v")
+    return [(one.level, one.ended_s) for one in told]
+
+
+def _past(rule: AlertRule, limit: float) -> float:
+    """Return the next number that is beyond a limit."""
+    return math.nextafter(limit, -math.inf if rule.less_is_worse else math.inf)
+
+
+def test_the_table_has_every_limit() -> None:
+    """No rule and no severity is left out of the table below."""
+    assert [(name, level) for name, level, _ in LIMITS] == [
+        (rule.name, level) for rule in RULES for level in rule.limits
+    ]
+
+
+@pytest.mark.parametrize(("name", "level", "limit"), LIMITS)
+def test_both_sides_of_each_limit(name: str, level: Level, limit: float) -> None:
+    """At the limit nothing is new; the next number beyond it fires with this severity."""
+    rule = BY_NAME[name]
+    at, beyond = _levels(rule, limit), _levels(rule, _past(rule, limit))
+
+    assert level not in [one for one, _ in at]
+    assert [(level, None)] == beyond
+
+
+@pytest.mark.parametrize(("name", "level", "limit"), LIMITS)
+def test_both_sides_of_each_end(name: str, level: Level, limit: float) -> None:
+    """What fires goes on until the value is a tenth inside of its limit."""
+    rule = BY_NAME[name]
+    clear = limit * (1.1 if rule.less_is_worse else 0.9)
+    beyond = _past(rule, limit)
+
+    assert [(level, None)] == _levels(rule, beyond, _past(rule, rule.clear(limit)))
+    assert math.isclose(clear, rule.clear(limit))
+    if level is Level.WARNING:
+        assert [(level, 1.0)] == _levels(rule, beyond, rule.clear(limit))
+
+
+def test_a_value_that_swings_around_its_limit_is_told_once() -> None:
+    """Between a limit and its end nothing fires anew, and nothing ends."""
+    rule = BY_NAME["MemoptGcPause"]
+
+    assert [(Level.WARNING, 5.0)] == _levels(rule, 0.09, 0.075, 0.09, 0.075, 0.09, 0.01)
+    assert [] == _levels(rule, 0.079, 0.075, 0.08)
+    assert [(Level.CRITICAL, 3.0), (Level.WARNING, None)] == _levels(
+        rule, 0.09, 0.2, 0.1, 0.0, 0.09
+    )
+
+
+def test_the_worst_is_kept() -> None:
+    """An alert tells its worst value: the longest pause, the least reuse."""
+    (pause,) = fired(BY_NAME["MemoptGcPause"], [(0.0, 0.1), (1.0, 0.3), (2.0, 0.1)], variant="v")
+    (reuse,) = fired(BY_NAME["MemoptPoolReuse"], [(0.0, 0.6), (1.0, 0.2), (2.0, 0.6)], variant="v")
+
+    assert (0.3, 0.2) == (pause.worst, reuse.worst)
+
+
+def _fired(recorded: object, **changes: object) -> list[str]:
+    findings = found(**changes)
+    told = alerts(recorded, findings, memory_bytes=100.0 * MIB)  # type: ignore[arg-type]
+    return [one.rule.name for one in told]
+
+
+def test_a_healthy_run_has_none() -> None:
+    """A thousand connections of 4 KiB, with short pauses, fire nothing."""
+    samples = [
+        plateau(0, None, resident_anonymous_bytes=10 * MIB),
+        plateau(1000, None, resident_anonymous_bytes=14 * MIB, gc_pause_max_s=0.01),
+    ]
+
+    assert [] == _fired(variant(samples))
+
+
+def test_each_rule_reads_its_samples() -> None:
+    """Memory by unit above the empty process, pauses, memory used, growth and reuse."""
+    empty = plateau(0, None, resident_anonymous_bytes=10 * MIB)
+    heavy = plateau(10, None, resident_anonymous_bytes=50 * MIB, rss_bytes=81 * MIB)
+    slow = sample(20.0, stage=STEADY, units=10, gc_pause_max_s=0.2)
+    pooled = [
+        sample(float(n), units=10, pool_created=100 + 6 * n, pool_reused=4 * n) for n in range(3)
+    ]
+    growing = replace(found().leak, slope_bytes_per_s=estimate(3000.0, 100.0))
+    unsure = replace(found().leak, slope_bytes_per_s=estimate(3000.0, 4000.0))
+
+    assert ["MemoptMemoryPerConnection", "MemoptMemoryUsed"] == _fired(variant([empty, heavy]))
+    assert [] == _fired(variant([empty, replace(heavy, units=100, rss_bytes=80 * MIB)]))
+    assert ["MemoptMemoryUsed"] == _fired(variant([empty, heavy], unit="agents"))
+    assert ["MemoptGcPause"] == _fired(variant([empty, slow]))
+    assert [] == _fired(variant([empty, slow], recorder_installed=False))
+    assert ["MemoptPoolReuse"] == _fired(variant(pooled, has_pool=True))
+    assert ["MemoptGrowth"] == _fired(variant([empty]), leak=growing)
+    assert [] == _fired(variant([empty]), leak=unsure)
+
+
+def test_collecting_is_a_share_of_recent_time() -> None:
+    """A fifth of the CPU time of ten samples fires; one long pause among idle ones does not."""
+    busy = [sample(float(n), cpu_s=float(n), gc_pause_s=0.2) for n in range(12)]
+    idle = [replace(one, gc_pause_s=0.9 * (n == 3)) for n, one in enumerate(busy)]
+
+    assert ["MemoptGcShare"] == _fired(variant(busy))
+    assert [] == _fired(variant(idle))
+
+
+def test_few_units_are_not_charged_with_the_process() -> None:
+    """One of a thousand units, beside a start that cost 5 MB, is no memory per unit."""
+    samples = [
+        plateau(0, None, resident_anonymous_bytes=10 * MIB),
+        plateau(1, None, resident_anonymous_bytes=15 * MIB),
+        plateau(1000, None, resident_anonymous_bytes=16 * MIB),
+    ]
+
+    assert [] == _fired(variant(samples))
