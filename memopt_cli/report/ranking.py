@@ -154,6 +154,8 @@ def _pauses(standing: Standing) -> list[_Part]:
     if not collecting.differs:
         return [*parts, _Part("the time spent collecting", differs=False)]
     after, before = wording.ratio(collecting.after.value), wording.ratio(collecting.before.value)
+    if after == before:
+        return parts  # a difference that no figure of the report would show
     return [*parts, _Part(f"collecting takes {after} of CPU time, not {before}")]
 
 

@@ -162,6 +162,15 @@ def test_nearly_all_is_not_all() -> None:
     assert ", over 99.9 %;" in brings(shown.standings[0], shown)
 
 
+def test_two_figures_that_read_the_same_are_no_difference() -> None:
+    """Of 0.006 % and 0.014 % of CPU time the report would show 0.01 % twice."""
+    quiet = replace(BASELINE, gc_pause=replace(distribution(100 * MS), total_s=0.000064))
+    busier = other(gc_pause=replace(distribution(100 * MS), total_s=0.00014))
+    (shown,) = rankings([quiet, busier])
+
+    assert "of CPU time" not in brings(shown.standings[0], shown)
+
+
 def test_the_section_names_whom_it_leaves_out() -> None:
     """A variant that did other work is named with the reason, and has no figure."""
     fake = other(name="fake", same_work=False, memory=memory(1, 1))
