@@ -158,7 +158,7 @@ def _measure(asked: Asked, progress: Console | None, stop: StopRequest) -> None:
         )
         watch = ThresholdWatch(
             plan.scenario,
-            read=lambda: reader.read(folder),
+            read=lambda: reader.glance(folder),
             clock=clock,
             stop=stop,
             fail_fast=asked.fail_fast,
