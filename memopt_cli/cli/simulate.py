@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - Typer reads annotations at run time
@@ -58,10 +59,16 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
     """Run scenarios and exit by their verdicts."""
     from memopt_cli.cli import baselines, display, folders, forewarning
     from memopt_cli.scenario import catalogue, loading
+    from memopt_cli.scenario.settings import VARIABLE
 
     factor = loading.parse_scale(scale)
     plans = [
-        loading.load(catalogue.find(name), settings=settings or (), scale=factor)
+        loading.load(
+            catalogue.find(name),
+            settings=settings or (),
+            environment=os.environ.get(VARIABLE, ""),
+            scale=factor,
+        )
         for name in scenarios
     ]
     if baseline is not None:

@@ -35,7 +35,7 @@ def test_only_a_steady_day_shows_a_day(over_s: float, how: How) -> None:
 def test_a_minute_is_projected_in_every_report() -> None:
     """The table and the document say of 24 h that they are projected."""
     short = found(leak=replace(LEAK, over_s=60.0))
-    assert "24.0 KiB (0 to 48.0), projected" == in_a_day(short.leak)
+    assert "24.0 KiB (0 B to 48.0 KiB), projected" == in_a_day(short.leak)
     (variant,) = document(run(short))["variants"]
     assert "projected" == variant["leak"]["growth_in_24h_bytes"]["how"]
 
