@@ -5,7 +5,7 @@ What the controller itself grows by over a day of samples: `memopt simulate` as 
 
 One sample per simulated second of a real subject with ten units, kept on disk, shown, and
 judged while it goes on by thresholds that may abort it. The controller's resident set is
-read from outside its heap after the first twentieth and at the end. Takes about a minute.
+read after the first twentieth of the samples and at the last one. Takes about a minute.
 """
 
 from __future__ import annotations
@@ -75,11 +75,20 @@ class Grown:
     """Of all samples."""
 
 
-def grown(seconds: int, folder: Path, read: Callable[[], int]) -> Grown:
-    """Run a soak of so many seconds; *read* is what returns the controller's memory."""
+def grown(seconds: int, folder: Path, read: Callable[[], int], *, warm: float = 0.05) -> Grown:
+    """
+    Run a soak of so many seconds, and return what the controller grew by.
+
+    Args:
+        seconds: As many samples are taken.
+        folder: Of the run.
+        read: Returns the controller's memory in bytes.
+        warm: Share of the samples after which it is read first. It is read last at the last
+            sample: what ends a run loads modules that were not needed before.
+    """
     planned = scenario(seconds)
     clock, stop = SystemClock(), StopRequest()
-    first = taken = before = 0
+    first, taken, before, after = round(seconds * warm), 0, 0, 0
     with RunWriter(folder) as writer, live(None) as shown:
         watch = ThresholdWatch(planned, read=lambda: reader.glance(folder), clock=clock, stop=stop)
         stream = simulate(
@@ -95,10 +104,9 @@ def grown(seconds: int, folder: Path, read: Callable[[], int]) -> Grown:
             shown.see(event)
             if isinstance(event, SampleTaken):
                 taken += 1
-                if taken == seconds // 20:
-                    first, before = taken, read()
-        after = read()
-    return Grown(taken - first, after - before, (folder / layout.SAMPLES).stat().st_size)
+                before = read() if taken == first else before
+                after = read() if taken == seconds else after
+    return Grown(seconds - first, after - before, (folder / layout.SAMPLES).stat().st_size)
 
 
 def main() -> None:

@@ -164,7 +164,7 @@ def test_what_is_dumped_is_read_as_it_was(tmp_path: Path) -> None:
 def test_no_key_is_forgotten() -> None:
     """A new key has to be added here; those of patterns and targets have tests of their own."""
     tested = {
-        tuple(step for step in key.split(".") if not step.isdigit() and step not in {"a"})
+        tuple(step for step in key.split(".") if not step.isdigit() and step != "a")
         for keys in KEYS.values()
         for key in keys
     }
@@ -188,6 +188,7 @@ _ELSEWHERE = {
     ("workload",),
     ("target",),
     ("load",),
+    ("thresholds",),
     ("load", "stages"),
     ("variants",),
     ("connections",),
