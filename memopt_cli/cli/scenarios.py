@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import textwrap
 from pathlib import Path
@@ -51,9 +52,15 @@ def show(
 ) -> None:
     """Print a scenario with every default and every stage written out."""
     from memopt_cli.scenario import catalogue, dumping, loading
+    from memopt_cli.scenario.settings import VARIABLE
 
     factor = loading.parse_scale(scale)
-    plan = loading.load(catalogue.find(name), settings=settings or (), scale=factor)
+    plan = loading.load(
+        catalogue.find(name),
+        settings=settings or (),
+        environment=os.environ.get(VARIABLE, ""),
+        scale=factor,
+    )
     typer.echo(dumping.dump(plan.scenario), nl=False)
 
 

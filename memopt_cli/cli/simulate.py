@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - Typer reads annotations at run time
@@ -70,11 +71,17 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
     """Run scenarios and exit by their verdicts."""
     from memopt_cli.cli import baselines, display, folders, forewarning, outputs
     from memopt_cli.scenario import catalogue, loading
+    from memopt_cli.scenario.settings import VARIABLE
 
     wanted = outputs.chosen(out or ())
     factor = loading.parse_scale(scale)
     plans = [
-        loading.load(catalogue.find(name), settings=settings or (), scale=factor)
+        loading.load(
+            catalogue.find(name),
+            settings=settings or (),
+            environment=os.environ.get(VARIABLE, ""),
+            scale=factor,
+        )
         for name in scenarios
     ]
     regressed = tuple(fail_on_regression or ())
@@ -184,7 +191,7 @@ def _measure(asked: Asked, progress: Console | None, stop: StopRequest) -> None:
         )
         watch = ThresholdWatch(
             plan.scenario,
-            read=lambda: reader.read(folder),
+            read=lambda: reader.glance(folder),
             clock=clock,
             stop=stop,
             fail_fast=asked.fail_fast,

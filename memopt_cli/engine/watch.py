@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from memopt_cli.scenario.model import Scenario, Threshold
 
 SHARE_OF_TIME = 0.05
-"""Judging reads the whole run so far; it may take this share of the run's time."""
+"""Judging reads what was kept so far; it may take this share of the run's time."""
 
 
 class ThresholdWatch:
@@ -48,7 +48,7 @@ class ThresholdWatch:
         """
         Args:
             scenario: What is run.
-            read: Returns what was recorded so far.
+            read: Returns what was recorded so far, of the latest variant at least.
             clock: Real time.
             stop: Is asked to end the run.
             fail_fast: Whether a leak may stop the run, whatever is to abort it.

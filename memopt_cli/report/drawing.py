@@ -14,6 +14,8 @@ OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "
 MARKERS = "osD^vP*X"
 STYLES = ("-", "--", "-.", ":")
 
+_HOUR_S, _MINUTE_S = 3600.0, 60.0
+
 
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of so many inches."""
@@ -34,3 +36,15 @@ def finish(axes: Axes, title: str, *, legend: bool = True) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     if legend and axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=8)
+
+
+def time_scale(duration_s: float) -> tuple[float, str]:
+    """
+    Return the unit of a time axis of this length, in seconds, and its symbol.
+
+    >>> time_scale(86_400.0)
+    (3600.0, 'h')
+    """
+    if duration_s >= 3 * _HOUR_S:
+        return _HOUR_S, "h"
+    return (_MINUTE_S, "min") if duration_s >= 3 * _MINUTE_S else (1.0, "s")

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from memopt_cli.analysis import fidelity
+from memopt_cli.analysis.day import growth_in_a_day
 from memopt_cli.analysis.ranking import rankings
 from memopt_cli.report import connections, ladder
 from memopt_cli.report.ranking import brings
@@ -144,6 +145,7 @@ def _leak(leak: Leak) -> dict[str, Any]:
         "slope_bytes_per_hour": _estimate(leak.slope_bytes_per_s, 3600.0),
         "slope_bytes_per_operation": _estimate(leak.slope_bytes_per_operation),
         "detectable_bytes_per_hour": None if detectable is None else detectable * 3600,
+        "growth_in_24h_bytes": _estimate(growth_in_a_day(leak)),
         "over_s": leak.over_s,
         "settled_s": leak.settled_s,
         "longer_s": leak.longer_s,

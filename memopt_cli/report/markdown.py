@@ -16,7 +16,7 @@ from memopt_cli.analysis.comparison import (
 )
 from memopt_cli.analysis.ranking import rankings
 from memopt_cli.analysis.results import Verdict
-from memopt_cli.report import beside, connections, ladder, ranking, wording
+from memopt_cli.report import beside, connections, hours, ladder, ranking, wording
 from memopt_cli.report.method import environment, method
 from memopt_cli.report.tables import table
 from memopt_cli.units import Dimension, format_count, format_size
@@ -41,10 +41,11 @@ _READING = (
 )
 
 _GROWTH = (
-    "Anonymous memory over the longest stage that holds its population, in {hours}, from where it "
-    "settles. The interval spans nine fits: of three quantiles, with three warm-ups left out. "
-    "A leak shows in nearly all of them, goes on to the end and does not slow down. *Detectable* "
-    "is the smallest slope that would have been called one in half of such runs."
+    "Anonymous memory, and the heap in use where it was read often enough, over the longest stage "
+    "that holds its population, in {hours}, from where it settles. The interval spans nine fits: "
+    "of three quantiles, with three warm-ups left out. A leak shows in nearly all of them, goes on "
+    "to the end and does not slow down. *Detectable* is the smallest slope that would have been "
+    "called one in half of such runs."
 )
 
 
@@ -233,17 +234,20 @@ def _leaks(run: RunFindings) -> list[str]:
             "-"
             if variant.leak.detectable_bytes_per_s is None
             else f"{format_size(variant.leak.detectable_bytes_per_s * 3600)}/h",
+            hours.in_a_day(variant.leak),
             wording.leak_remark(variant.leak),
         ]
         for variant in run.variants
     ]
     if not rows:
         return []
-    hours = "simulated hours" if run.clock == "virtual" else "hours"
-    head = ["Variant", "Leak", f"Slope, per {hours[:-1]}", "per operation", "detectable", "Remark"]
+    unit = "simulated hours" if run.clock == "virtual" else "hours"
+    slope = f"Slope, per {unit[:-1]}"
+    head = ["Variant", "Leak", slope, "per operation", "detectable", "in 24 h", "Remark"]
     return [
         "## Growth while the population is steady",
-        _GROWTH.format(hours=hours),
+        hours.hours(run),
+        _GROWTH.format(hours=unit),
         table(head, rows),
         *beside.baselines(run.baseline, [(one.label, one.leak) for one in run.variants]),
     ]

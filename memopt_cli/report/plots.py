@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from memopt_cli.report import wording
-from memopt_cli.report.drawing import MARKERS, STYLES, colour, finish, new_figure
+from memopt_cli.report.drawing import MARKERS, STYLES, colour, finish, new_figure, time_scale
 from memopt_cli.report.ranking_plot import ranking
+from memopt_cli.report.thinning import thinned
 from memopt_cli.units import format_count, format_duration, format_size
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 DOTS_PER_INCH = 144
 MIB = 1024**2
 MILLISECOND = 1e-3
-_MOST_POINTS = 2000
 _MOST_TICKS = 6
 
 
@@ -62,26 +62,30 @@ def memory_over_time(run: RunFindings, recording: Recording) -> Figure | None:
         memory, pauses = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     else:
         memory, pauses = figure.add_subplot(), None
+    scale_s, unit = time_scale(max(s.at_s for variant in shown for s in variant.samples))
     for number, variant in enumerate(shown):
-        step = max(1, len(variant.samples) // _MOST_POINTS)
-        kept = variant.samples[::step]
-        times = [sample.at_s for sample in kept]
-        sizes = [sample.resident_anonymous_bytes / MIB for sample in kept]
-        memory.plot(times, sizes, STYLES[number % 4], color=colour(number), label=variant.name)
-        paused = [(s.at_s, s.gc_pause_max_s / MILLISECOND) for s in variant.samples if s.gc_pauses]
+        sizes = [(s.at_s / scale_s, s.resident_anonymous_bytes / MIB) for s in variant.samples]
+        if sizes:
+            drawn = zip(*thinned(sizes), strict=True)
+            memory.plot(*drawn, STYLES[number % 4], color=colour(number), label=variant.name)
+        paused = [
+            (s.at_s / scale_s, s.gc_pause_max_s / MILLISECOND)
+            for s in variant.samples
+            if s.gc_pauses
+        ]
         if paused and pauses is not None:
             marker = MARKERS[number % len(MARKERS)]
-            pauses.plot(*zip(*paused, strict=True), marker, color=colour(number), ms=3)
-    _mark_stages(memory, max(shown, key=lambda variant: len(variant.stages)))
+            pauses.plot(*zip(*thinned(paused), strict=True), marker, color=colour(number), ms=3)
+    _mark_stages(memory, max(shown, key=lambda variant: len(variant.stages)), scale_s)
     memory.set(ylabel="anonymous memory [MiB]", ylim=(0, None))
     finish(memory, _over_time_title(run, shown))
     if pauses is None:
-        memory.set(xlabel=f"{_time_name(run)} [s]")
+        memory.set(xlabel=f"{_time_name(run)} [{unit}]")
         return figure
     pauses.set_yscale("symlog", linthresh=0.1)
     longest = max((s.gc_pause_max_s for variant in shown for s in variant.samples), default=0.0)
     top = max(1.0, 2 * longest / MILLISECOND)
-    pauses.set(ylabel="longest GC\npause [ms]", xlabel=f"{_time_name(run)} [s]", ylim=(0, top))
+    pauses.set(ylabel="longest GC\npause [ms]", xlabel=f"{_time_name(run)} [{unit}]", ylim=(0, top))
     finish(pauses, "", legend=False)
     return figure
 
@@ -210,16 +214,16 @@ def _last_named(variants: Sequence[VariantFindings], name: str) -> VariantFindin
     return [variant for variant in variants if variant.name == name][-1]
 
 
-def _mark_stages(axes: Axes, variant: VariantRecording) -> None:
+def _mark_stages(axes: Axes, variant: VariantRecording, scale_s: float) -> None:
     # A run that was stopped has a stage that goes on beyond what was measured, and the axis.
     total = max((sample.at_s for sample in variant.samples), default=0.0)
     for stage in variant.stages:
         ends_s = min(stage.ends_s, total)
-        axes.axvline(min(stage.starts_s, total), color="0.85", linewidth=0.8, zorder=0)
+        axes.axvline(min(stage.starts_s, total) / scale_s, color="0.85", linewidth=0.8, zorder=0)
         if ends_s - stage.starts_s > total * 0.05:
             axes.annotate(
                 stage.name,
-                ((stage.starts_s + ends_s) / 2, 1.0),
+                ((stage.starts_s + ends_s) / 2 / scale_s, 1.0),
                 xycoords=("data", "axes fraction"),
                 ha="center",
                 va="top",

@@ -71,6 +71,10 @@ _LEAK = _object(
         "slope_bytes_per_hour": _ESTIMATE,
         "slope_bytes_per_operation": _ESTIMATE,
         "detectable_bytes_per_hour": _MAYBE_NUMBER,
+        "growth_in_24h_bytes": {
+            **_ESTIMATE,
+            "description": "At the slope of the steady part; projected if that was shorter.",
+        },
         "over_s": _NUMBER,
         "settled_s": _NUMBER,
         "longer_s": _MAYBE_NUMBER,

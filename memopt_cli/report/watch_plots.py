@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from memopt_cli.analysis import watch_growth
 from memopt_cli.analysis.leak_signals import BYTES_EACH, OUTSIDE, Metric, Pattern
 from memopt_cli.report import watch_wording
-from memopt_cli.report.drawing import MARKERS, colour, finish, new_figure
+from memopt_cli.report.drawing import MARKERS, colour, finish, new_figure, time_scale
 from memopt_cli.report.plots import MIB, MILLISECOND, Picture, picture
+from memopt_cli.report.thinning import thinned
 from memopt_cli.units import format_size
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ NAME = "watch.png"
 MOST_DRAWN = 6
 MOST_POINTS = 2000
 LONGEST_LINE = 88
-_HOUR_S, _MINUTE_S = 3600.0, 60.0
+_HOUR_S = 3600.0
 
 
 def pictures(found: WatchFindings, recording: WatchRecording) -> list[Picture]:
@@ -47,7 +48,7 @@ def over_time(found: WatchFindings, recording: WatchRecording) -> Figure | None:
     figure = new_figure(8, 1.25 * sum(heights))
     panels = list(figure.subplots(len(heights), 1, sharex=True, height_ratios=heights))
     memory, pauses, cpu = panels[0], panels[-2], panels[-1]
-    scale_s, unit = _time_scale(found.wall_s)
+    scale_s, unit = time_scale(found.wall_s)
     for number, one, recorded in shown:
         _memory(memory, number, one, recorded, scale_s, many=len(shown) > 1)
         _pauses(pauses, number, recorded.readings, scale_s)
@@ -94,12 +95,6 @@ def _shown(found: WatchFindings, recording: WatchRecording) -> _Shown:
     return [(number, *pair) for number, pair in enumerate(drawable[:MOST_DRAWN])]
 
 
-def _time_scale(wall_s: float) -> tuple[float, str]:
-    if wall_s >= 3 * _HOUR_S:
-        return _HOUR_S, "h"
-    return (_MINUTE_S, "min") if wall_s >= 3 * _MINUTE_S else (1.0, "s")
-
-
 def _memory(
     axes: Axes,
     number: int,
@@ -111,11 +106,10 @@ def _memory(
 ) -> None:
     for metric, style, width in ((Metric.ANONYMOUS, "-", 1.2), (Metric.MALLOC_IN_USE, "--", 0.9)):
         at, values = watch_growth.series(recorded.readings, metric)
-        step = max(1, len(at) // MOST_POINTS)
         if len(at) > 1:
+            sizes = [(t / scale_s, v / MIB) for t, v in zip(at, values, strict=True)]
             axes.plot(
-                [time / scale_s for time in at[::step]],
-                [value / MIB for value in values[::step]],
+                *zip(*thinned(sizes), strict=True),
                 style,
                 color=colour(number),
                 linewidth=width,

@@ -13,7 +13,14 @@ from memopt_cli.errors import Problem, ScenarioError, UsageError
 from memopt_cli.scenario import checks, dumping, shortform, source
 from memopt_cli.scenario.faults import Fault, caught
 from memopt_cli.scenario.model import Load, Scenario, Stage, Variant
-from memopt_cli.scenario.settings import Change, changed, combinations, in_cell, setting
+from memopt_cli.scenario.settings import (
+    Change,
+    changed,
+    combinations,
+    in_cell,
+    in_environment,
+    setting,
+)
 from memopt_cli.scenario.source import Argument, Document
 
 if TYPE_CHECKING:
@@ -47,13 +54,16 @@ class Plan:
     """At least one; a scenario without a matrix has one cell with an empty label."""
 
 
-def load(path: Path, *, settings: Sequence[str] = (), scale: float = 1.0) -> Plan:
+def load(
+    path: Path, *, settings: Sequence[str] = (), environment: str = "", scale: float = 1.0
+) -> Plan:
     """
     Return what the scenario file *path* asks for.
 
     Args:
         path: The file.
         settings: Changes such as ``load.hold_for=30m``, in the order they apply.
+        environment: The same as the variable `MEMOPT_SET` holds them; they apply first.
         scale: Factor on populations, pools and the durations of stages, not on rates.
 
     Raises:
@@ -63,8 +73,8 @@ def load(path: Path, *, settings: Sequence[str] = (), scale: float = 1.0) -> Pla
     if not MIN_SCALE <= scale <= MAX_SCALE:
         raise UsageError(f"a scale of {scale:g} is out of range", hint="Use 0.1% to 100000%.")
     document = source.read(path)
-    for argument in settings:
-        document = changed(document, setting(argument)) if _has_keys(document) else document
+    for change in (*in_environment(environment), *map(setting, settings)):
+        document = changed(document, change) if _has_keys(document) else document
     scenario = _scaled(_validated(document), scale)
     return Plan(scenario, _cells(document, scenario, scale))
 

@@ -37,15 +37,37 @@ class Change:
     """Where the key was written."""
 
 
-def setting(argument: str) -> Change:
+VARIABLE = "MEMOPT_SET"
+"""The environment variable that holds settings as `--set` takes them."""
+
+
+def in_environment(text: str) -> list[Change]:
+    r"""
+    Return the settings that `MEMOPT_SET` holds: one a line, or parted by semicolons.
+
+    >>> [(one.key, one.value, str(one.at)) for one in in_environment("seed=2; name=mine\n")]
+    [('seed', 2, 'MEMOPT_SET seed=2'), ('name', 'mine', 'MEMOPT_SET name=mine')]
+
+    Raises:
+        ScenarioError: As `setting`.
     """
-    Return what `--set` *argument* asks for.
+    parts = (part.strip() for part in text.replace(";", "\n").splitlines())
+    return [setting(part, source=VARIABLE) for part in parts if part]
+
+
+def setting(argument: str, *, source: str = "--set") -> Change:
+    """
+    Return what a setting such as ``seed=2`` asks for.
+
+    Args:
+        argument: As the user wrote it.
+        source: Where that was, for errors.
 
     Raises:
         ScenarioError: It is not ``key=value``, or the value is not a YAML scalar
             or flow collection.
     """
-    at = Argument(f"--set {argument}")
+    at = Argument(f"{source} {argument}")
     key, equals, text = argument.partition("=")
     if not equals or not key.strip():
         raise _error("a setting without a key and a value", at, "Write it like seed=2.")

@@ -21,11 +21,15 @@ from memopt_cli.analysis.recording import (
 )
 from memopt_cli.errors import StoreError
 from memopt_cli.profiler.histogram import Histogram
-from memopt_cli.store import database, layout, watch_layout
+from memopt_cli.store import database, layout, thinning, watch_layout
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+    from typing import TypeAlias
+
+    _Choice: TypeAlias = "Callable[[sqlite3.Connection, int], Iterator[Sample]]"
+    """Which samples of a variant are read."""
 
 _RUN_FIELDS = {"scenario", "started_at", "clock", "environment", "outcome"}
 _SELECT_SAMPLES = (
@@ -40,6 +44,10 @@ def read(directory: Path) -> Recording:
     Raises:
         StoreError: The folder holds no run, or one of another schema version.
     """
+    return _read(directory, _whole, _whole)
+
+
+def _read(directory: Path, choose: _Choice, choose_of_baseline: _Choice) -> Recording:
     path = directory / layout.SAMPLES
     if not path.is_file():
         raise StoreError(
@@ -47,11 +55,24 @@ def read(directory: Path) -> Recording:
             hint="A run's folder is what `memopt simulate` names at its end.",
         )
     with database.snapshot(path) as base:
-        found = _recording(base, directory)
+        found = _recording(base, directory, choose)
     baseline = directory / layout.BASELINE
     if not baseline.is_dir():
         return found
-    return replace(found, baseline=read(baseline))
+    return replace(found, baseline=_read(baseline, choose_of_baseline, choose_of_baseline))
+
+
+def glance(directory: Path) -> Recording:
+    """
+    Return a run that goes on as a look at it needs it, in memory that does not grow with it.
+
+    Only the latest variant has samples, and of a long one each stands for several
+    (`thinning.thinned`); a baseline's are thinned in the same way.
+
+    Raises:
+        StoreError: The folder holds no run, or one of another schema version.
+    """
+    return _read(directory, _latest_thinned, _all_thinned)
 
 
 def newest(reports: Path) -> Path:
@@ -80,7 +101,7 @@ def _started_at(path: Path) -> str:
     return "" if row is None else str(json.loads(row["value"]))
 
 
-def _recording(base: sqlite3.Connection, directory: Path) -> Recording:
+def _recording(base: sqlite3.Connection, directory: Path, choose: _Choice) -> Recording:
     run: dict[str, Any] = {
         row["name"]: json.loads(row["value"]) for row in base.execute("SELECT * FROM run")
     }
@@ -95,7 +116,7 @@ def _recording(base: sqlite3.Connection, directory: Path) -> Recording:
             f"this memopt reads {layout.SCHEMA_VERSION}",
             hint="Render it with the memopt that made it.",
         )
-    variants = tuple(_variant(base, row) for row in base.execute("SELECT * FROM variants"))
+    variants = tuple(_variant(base, row, choose) for row in base.execute("SELECT * FROM variants"))
     return Recording(
         scenario=run["scenario"],
         started_at=run["started_at"],
@@ -111,10 +132,27 @@ def _recording(base: sqlite3.Connection, directory: Path) -> Recording:
     )
 
 
-def _variant(base: sqlite3.Connection, row: sqlite3.Row) -> VariantRecording:
+def _whole(base: sqlite3.Connection, variant: int) -> Iterator[Sample]:
+    """Yield all samples of a variant."""
+    return map(_sample, base.execute(_SELECT_SAMPLES, (variant,)))
+
+
+def _all_thinned(base: sqlite3.Connection, variant: int) -> Iterator[Sample]:
+    """Yield the samples of a variant, a long one's thinned."""
+    query = "SELECT count(*) FROM samples WHERE variant = ?"
+    (count,) = base.execute(query, (variant,)).fetchone()
+    return thinning.thinned(_whole(base, variant), count)
+
+
+def _latest_thinned(base: sqlite3.Connection, variant: int) -> Iterator[Sample]:
+    """Yield the same of the variant that goes on, and nothing of those before it."""
+    (latest,) = base.execute("SELECT max(id) FROM variants").fetchone()
+    return _all_thinned(base, variant) if variant == latest else iter(())
+
+
+def _variant(base: sqlite3.Connection, row: sqlite3.Row, choose: _Choice) -> VariantRecording:
     pauses, latency = _histograms(base, row["id"])
     stages = base.execute("SELECT * FROM stages WHERE variant = ? ORDER BY number", (row["id"],))
-    samples = base.execute(_SELECT_SAMPLES, (row["id"],))
     return VariantRecording(
         cell=json.loads(row["cell"]),
         name=row["name"],
@@ -129,7 +167,7 @@ def _variant(base: sqlite3.Connection, row: sqlite3.Row) -> VariantRecording:
             StageSpan(stage["name"], stage["starts_s"], stage["ends_s"], stage["units"])
             for stage in stages
         ),
-        samples=tuple(_sample(sample) for sample in samples),
+        samples=tuple(choose(base, row["id"])),
         pauses=pauses,
         pauses_lost=row["pauses_lost"],
         recorder_installed=bool(row["recorder_installed"]),

@@ -224,7 +224,7 @@ def test_a_reader_sees_one_moment(tmp_path: Path) -> None:
 
         with database.snapshot(tmp_path / layout.SAMPLES) as base:
             base.set_trace_callback(write_meanwhile)
-            (during,) = reader._recording(base, tmp_path).variants
+            (during,) = reader._recording(base, tmp_path, reader._whole).variants
         (after,) = reader.read(tmp_path).variants
 
     assert [(0, 0), (1, 1)] == [(len(one.stages), len(one.samples)) for one in (during, after)]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from memopt_cli.workloads.connections.receiving import BorrowedBuffers
     from memopt_cli.workloads.connections.traffic import Payloads
 
+_PHASES = {phase: phase.name.lower() for phase in Phase}
+
 
 class CompactRecords:
     """Connections as `CompactState`, their handshake documents shared by content."""
@@ -71,13 +73,13 @@ class CompactRecords:
         """Return all that the connection knows."""
         return Remembered(
             number=state.number,
-            phase=state.phase.name.lower(),
+            phase=_PHASES[state.phase],
             opened_at_s=state.opened_at_s,
             last_seen_s=state.last_seen_s,
             received=state.received,
             received_bytes=state.received_bytes,
             checksum=state.checksum,
-            metadata=state.metadata,
+            metadata=state.read_metadata(),
             pending=state.pending,
             retained=state.retained_payloads(),
             capabilities=self._fingerprint_of(state.capabilities),
