@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from memopt_cli.analysis import (
     checks,
+    density,
     established,
     leak_outlook,
     memory,
@@ -69,6 +70,7 @@ def judge(recording: Recording, scenario: Scenario) -> RunFindings:
         *checks.real_connections(variants, scenario),
         *checks.on_schedule(variants, clock=recording.clock),
         *checks.fidelity(variants, scenario),
+        *density.checks(variants),
         *checks.leaks(variants, scenario),
         *_judged(recording, scenario, variants),
     )
@@ -155,6 +157,7 @@ def variant_findings(
         sampling=_sampling_cost(samples),
         stages=recording.stages,
         fidelity=recording.fidelity,
+        density=recording.density,
         total=memory.total(samples),
         steady_per_s=_steady_per_s(recording),
         lateness=_lateness(recording) if clock == "wall" else 0.0,
@@ -168,6 +171,9 @@ def _cell(variant: VariantRecording) -> tuple[tuple[str, str], ...]:
 
 def _same_work(recording: VariantRecording, first: VariantRecording) -> bool | None:
     if recording is first or not recording.digest or not first.digest:
+        return None
+    if recording.density is not None:
+        # Each variant has as many agents as it had room for.
         return None
     if (recording.digest, recording.transcript) == (first.digest, first.transcript):
         return True

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from memopt_cli.analysis.connections import ConnectionsRecording
+    from memopt_cli.analysis.density import Density
     from memopt_cli.profiler.histogram import Histogram
 
 
@@ -177,6 +178,9 @@ class VariantRecording:
     """The same variant of the baseline."""
     fidelity: Fidelity | None = None
     """Of agents; `None` where it was not measured."""
+
+    density: Density | None = None
+    """Of agents that were to fill a memory; `None` otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from memopt_cli.analysis.connections import ConnectionsRecording
+    from memopt_cli.analysis.density import Density
     from memopt_cli.analysis.recording import Fidelity, Outcome, Sample, StageSpan
     from memopt_cli.profiler.histogram import Histogram
 
@@ -89,6 +90,9 @@ class VariantEnded:
     pool: Mapping[str, float | None] | None = None
     fidelity: Fidelity | None = None
     """How agents thought; `None` where that was not measured."""
+
+    density: Density | None = None
+    """How many agents fitted the memory; `None` where it was not to be filled."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,17 @@ class Sampler:
         self._pauses = _no_pauses()
         self.stage = stage
 
+    def anonymous_bytes(self) -> int:
+        """Return what the subject holds now, exactly; raises as `take` does."""
+        try:
+            return self._process.footprint().anonymous_bytes
+        except SubjectDied:
+            raise self._subject.death() from None
+
+    def available_bytes(self) -> int:
+        """Return what the machine has, above what it is to keep."""
+        return environment.available_memory_bytes() - SPARE_BYTES
+
     def take(self, *, at_s: float, units: int, plateau: bool) -> Sample:
         """
         Return a sample of the subject, which is at rest.

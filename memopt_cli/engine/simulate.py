@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from memopt_cli.analysis.recording import Outcome, StageSpan
 from memopt_cli.engine import connections
 from memopt_cli.engine.connections import connected_variant
+from memopt_cli.engine.density import Room, limited
 from memopt_cli.engine.events import (
     RunEnded,
     RunStarted,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from memopt_cli.engine.stopping import StopRequest
     from memopt_cli.scenario.loading import Cell, Plan
     from memopt_cli.scenario.model import Scenario, Variant
+    from memopt_cli.workloads.settings import SubjectSettings
 
 _KEEP_DURATIONS_EVERY_S = 1.0
 _ROUNDING_S = 1e-9
@@ -125,8 +127,9 @@ def _variant(
     subject = launcher.start(settings, label)
     try:
         sampler = Sampler(subject, clock)
+        room = _room(scenario, settings, sampler)
         try:
-            yield from _stages(scenario, subject, sampler, clock, stop)
+            yield from _stages(scenario, subject, sampler, clock, stop, room)
         finally:
             sampler.close()
         told = subject.finish()
@@ -141,15 +144,29 @@ def _variant(
         transcript=told["transcript"],
         pool=told["pool"],
         fidelity=fidelity,
+        density=None if room is None else room.found(),
     )
 
 
+def _room(scenario: Scenario, settings: SubjectSettings, sampler: Sampler) -> Room | None:
+    """Return how much room a variant has that is to fill its memory."""
+    limit_bytes = scenario.agents.until_bytes
+    if limit_bytes is None or not isinstance(settings.population, AgentsSettings):
+        return None
+    return Room(sampler, limit_bytes, settings.population)
+
+
 def _stages(
-    scenario: Scenario, subject: Subject, sampler: Sampler, clock: Clock, stop: StopRequest
+    scenario: Scenario,
+    subject: Subject,
+    sampler: Sampler,
+    clock: Clock,
+    stop: StopRequest,
+    room: Room | None,
 ) -> Iterator[Event]:
     """Walk the ticks of all stages; what was timed up to a failure or a stop is told too."""
     try:
-        yield from _ticks(scenario, subject, sampler, clock, stop)
+        yield from _ticks(scenario, subject, sampler, clock, stop, room)
     except (TargetError, MeasurementError, Stopped):
         if sampler.stage is not None:
             yield sampler.durations()
@@ -157,14 +174,19 @@ def _stages(
 
 
 def _ticks(
-    scenario: Scenario, subject: Subject, sampler: Sampler, clock: Clock, stop: StopRequest
+    scenario: Scenario,
+    subject: Subject,
+    sampler: Sampler,
+    clock: Clock,
+    stop: StopRequest,
+    room: Room | None,
 ) -> Iterator[Event]:
     """Sample at the interval, at plateaus and at stage ends."""
     stages = _spans(scenario)
     on_wall = scenario.load.clock == "wall"
     interval_s = scenario.sampling.interval_s
     due_s, kept_s = interval_s, 0.0
-    for tick in _transcript(scenario):
+    for tick in limited(_transcript(scenario), room):
         stop.check()
         if tick.stage != sampler.stage:
             subject.start_stage()
@@ -173,6 +195,8 @@ def _ticks(
         if on_wall:
             _wait(tick.ends_s - sampler.wall_s, clock, stop)
         done = subject.tick(tick)
+        if room is not None:
+            room.there = done["units"]
         sampler.operations, sampler.busy_s = done["operations"], done["busy_s"]
         sampler.pool_created, sampler.pool_reused = done["created"], done["reused"]
         due = tick.ends_s > due_s - _ROUNDING_S

@@ -16,7 +16,7 @@ from memopt_cli.analysis.comparison import (
 )
 from memopt_cli.analysis.ranking import rankings
 from memopt_cli.analysis.results import Verdict
-from memopt_cli.report import beside, connections, ladder, ranking, wording
+from memopt_cli.report import beside, connections, density, ladder, ranking, wording
 from memopt_cli.report.method import environment, method
 from memopt_cli.report.tables import table
 from memopt_cli.units import Dimension, format_count, format_size
@@ -62,6 +62,7 @@ def markdown(run: RunFindings, pictures: Sequence[Picture] = ()) -> str:
         wording.summary(run),
         *_failures(run),
         *_checks(run),
+        *density.density(run),
         *ladder.ladder(run),
         *ranking.ranked(run),
         *_matrix(run),

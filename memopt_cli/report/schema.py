@@ -286,6 +286,23 @@ _RUNG = {
     ),
 }
 
+_DENSITY = {
+    "description": "How many agents of a variant fit a memory limit; by what is computed, too.",
+    **_object(
+        {
+            "variant": _TEXT,
+            "cell": {"type": "object", "additionalProperties": _TEXT},
+            "limit_bytes": _COUNT,
+            "agents": _COUNT,
+            "is_full": {"type": "boolean"},
+            "peak_bytes": _COUNT,
+            "computed_agents": _MAYBE_NUMBER,
+            "computed_bytes_per_agent": _NUMBER,
+            "computed_is_least": {"type": "boolean"},
+        }
+    ),
+}
+
 _THRESHOLD = _object(
     {
         "metric": _TEXT,
@@ -326,8 +343,9 @@ def json_schema() -> dict[str, Any]:
             "thresholds": {"type": "array", "items": _THRESHOLD},
         }
     )
-    # Only runs of agents have it.
+    # Only runs of agents have these.
     schema["properties"]["ladder"] = {"type": "array", "items": _RUNG}
+    schema["properties"]["density"] = {"type": "array", "items": _DENSITY}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A run of memopt",

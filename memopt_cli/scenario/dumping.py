@@ -214,6 +214,7 @@ def _agents(section: AgentsSection) -> dict[str, Any]:
         "leak_per_cycle": size(section.leak_per_cycle_bytes),
         "probes": section.probes,
         "probe_steps": section.probe_steps,
+        **({} if section.until_bytes is None else {"until": size(section.until_bytes)}),
     }
 
 

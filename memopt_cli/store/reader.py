@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from memopt_cli.analysis.connections import ConnectionsRecording
+from memopt_cli.analysis.density import Density
 from memopt_cli.analysis.recording import (
     Fidelity,
     Outcome,
@@ -135,6 +136,7 @@ def _variant(base: sqlite3.Connection, row: sqlite3.Row) -> VariantRecording:
         latency=latency,
         preallocated=row["preallocated"],
         fidelity=_fidelity(base, row["id"]),
+        density=_density(base, row["id"]),
         connections=_connections(base, row["id"]),
     )
 
@@ -143,6 +145,12 @@ def _fidelity(base: sqlite3.Connection, variant: int) -> Fidelity | None:
     """Return how agents thought."""
     found = _kept(base, "fidelity", "found", variant)
     return None if found is None else Fidelity(**found)
+
+
+def _density(base: sqlite3.Connection, variant: int) -> Density | None:
+    """Return how many agents fitted."""
+    found = _kept(base, "density", "found", variant)
+    return None if found is None else Density(**found)
 
 
 def _connections(base: sqlite3.Connection, variant: int) -> ConnectionsRecording | None:
