@@ -158,6 +158,7 @@ def variant_findings(
         stages=recording.stages,
         fidelity=recording.fidelity,
         density=recording.density,
+        profile=recording.profile,
         total=memory.total(samples),
         steady_per_s=_steady_per_s(recording),
         lateness=_lateness(recording) if clock == "wall" else 0.0,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from memopt_cli.analysis.connections import ConnectionsRecording
     from memopt_cli.analysis.density import Density
+    from memopt_cli.analysis.operation_profile import OperationProfile
     from memopt_cli.profiler.histogram import Histogram
 
 
@@ -181,6 +182,9 @@ class VariantRecording:
 
     density: Density | None = None
     """Of agents that were to fill a memory; `None` otherwise."""
+
+    profile: OperationProfile | None = None
+    """Of agents; `None` where it was not asked for."""
 
 
 @dataclass(frozen=True, slots=True)

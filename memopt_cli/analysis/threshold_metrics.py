@@ -191,6 +191,13 @@ def _fitting(part: Part) -> Observed:
     return found.fits, ""
 
 
+def _given_back(part: Part) -> Observed:
+    found = part.findings.profile
+    if found is None:
+        return None, "agents were not profiled: write agents.profile"
+    return _exactly(found.given_back), "agents created nothing that could be seen"
+
+
 def _exactly(value: float | None) -> Estimate | None:
     return None if value is None else Estimate.exact(value)
 
@@ -218,6 +225,7 @@ OBSERVERS: dict[str, Callable[[Part], Observed]] = {
     "operations_per_s": _rate,
     "fidelity": _fidelity,
     "agents_that_fit": _fitting,
+    "memory_given_back": _given_back,
     "memory_kept_per_connection": _kept,
     "kernel_memory_per_connection": _kernel,
     "connect_time": _connect_time,

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from memopt_cli.analysis.connections import ConnectionsRecording
     from memopt_cli.analysis.density import Density
+    from memopt_cli.analysis.operation_profile import OperationProfile
     from memopt_cli.analysis.recording import Fidelity, Outcome, Sample, StageSpan
     from memopt_cli.profiler.histogram import Histogram
 
@@ -93,6 +94,9 @@ class VariantEnded:
 
     density: Density | None = None
     """How many agents fitted the memory; `None` where it was not to be filled."""
+
+    profile: OperationProfile | None = None
+    """What a step of an agent consists of; `None` where that was not asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,8 @@ class _Keeper:
             writer.put_fidelity(self._variant, event.fidelity)
         if event.density is not None:
             writer.put_density(self._variant, event.density)
+        if event.profile is not None:
+            writer.put_profile(self._variant, event.profile)
 
     def _keep_durations(self, event: events.DurationsRecorded) -> None:
         writer = self._writer

@@ -35,7 +35,14 @@ _LOOK_AT_MACHINE_EVERY_S = 0.5
 class Sampler:
     """Takes the samples of one variant; close it to give back its descriptors."""
 
-    def __init__(self, subject: Subject, clock: Clock) -> None:
+    def __init__(self, subject: Subject, clock: Clock, *, heap: bool = False) -> None:
+        """
+        Args:
+            subject: What is read.
+            clock: Real time.
+            heap: Whether the heap in use is read in every sample, not at plateaus only.
+        """
+        self._reads_heap = heap
         self._subject = subject
         self._clock = clock
         self._process = ProcessReader(subject.pid)
@@ -102,7 +109,7 @@ class Sampler:
         exact = self._process.footprint() if plateau or self._can_afford(began) else None
         if exact is not None and not plateau:
             self._exact_s += exact.cost_s
-        heap = self._subject.heap() if plateau else None
+        heap = self._subject.heap() if plateau or self._reads_heap else None
         return Sample(
             at_s=at_s,
             wall_s=began - self._started,

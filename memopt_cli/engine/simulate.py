@@ -18,6 +18,7 @@ from memopt_cli.engine.events import (
     VariantStarted,
 )
 from memopt_cli.engine.judging import Judge
+from memopt_cli.engine.profiling import Profiler
 from memopt_cli.engine.sampler import Sampler
 from memopt_cli.engine.stopping import Stopped
 from memopt_cli.errors import MeasurementError, TargetError
@@ -126,13 +127,14 @@ def _variant(
     settings = settings_for(scenario, variant, capacity=peak_units(scenario.load))
     subject = launcher.start(settings, label)
     try:
-        sampler = Sampler(subject, clock)
+        sampler = Sampler(subject, clock, heap=scenario.sampling.heap)
         room = _room(scenario, settings, sampler)
         try:
             yield from _stages(scenario, subject, sampler, clock, stop, room)
+            told = subject.finish()
+            profile = Profiler(subject, sampler, stop).profile(scenario)
         finally:
             sampler.close()
-        told = subject.finish()
         fidelity = None
         if isinstance(settings.population, AgentsSettings):
             fidelity = judge.judge(subject, scenario, variant, settings.population)
@@ -145,6 +147,7 @@ def _variant(
         pool=told["pool"],
         fidelity=fidelity,
         density=None if room is None else room.found(),
+        profile=profile,
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from memopt_cli.analysis import fidelity
 from memopt_cli.analysis.ranking import rankings
-from memopt_cli.report import connections, density, ladder
+from memopt_cli.report import connections, density, ladder, operation_profile
 from memopt_cli.report.ranking import brings
 
 if TYPE_CHECKING:
@@ -60,7 +60,11 @@ def document(run: RunFindings) -> dict[str, Any]:
 
 def _agents(run: RunFindings) -> dict[str, Any]:
     """Return what only runs of agents have."""
-    parts = {"ladder": ladder.document(run), "density": density.document(run)}
+    parts = {
+        "ladder": ladder.document(run),
+        "density": density.document(run),
+        "operation_profile": operation_profile.document(run),
+    }
     return {name: part for name, part in parts.items() if part}
 
 

@@ -16,7 +16,15 @@ from memopt_cli.analysis.comparison import (
 )
 from memopt_cli.analysis.ranking import rankings
 from memopt_cli.analysis.results import Verdict
-from memopt_cli.report import beside, connections, density, ladder, ranking, wording
+from memopt_cli.report import (
+    beside,
+    connections,
+    density,
+    ladder,
+    operation_profile,
+    ranking,
+    wording,
+)
 from memopt_cli.report.method import environment, method
 from memopt_cli.report.tables import table
 from memopt_cli.units import Dimension, format_count, format_size
@@ -64,6 +72,7 @@ def markdown(run: RunFindings, pictures: Sequence[Picture] = ()) -> str:
         *_checks(run),
         *density.density(run),
         *ladder.ladder(run),
+        *operation_profile.section(run),
         *ranking.ranked(run),
         *_matrix(run),
         *(f"![{picture.title}]({picture.name})" for picture in pictures),

@@ -123,6 +123,13 @@ class AgentsSection(Section):
     probe_steps: Annotated[int, BeforeValidator(whole(1, 10_000))] = Field(
         default=100, description="Steps that each of them is judged for, led and on its own."
     )
+    profile: Annotated[int, BeforeValidator(whole(0, 1000))] = Field(
+        default=0,
+        description=(
+            "Agents that are made, used and ended after the run, to time the parts of a step and "
+            "to see what stays of them; 0 for none."
+        ),
+    )
     until_bytes: PositiveSize | None = Field(
         default=None,
         alias="until",

@@ -48,12 +48,14 @@ OWN_METRICS = {
     "memory_all_agents": "agents",
     "fidelity": "agents",
     "agents_that_fit": "agents",
+    "memory_given_back": "agents",
 }
 """Metrics that only one workload has, by the word for its units or by what it does."""
 
 _OTHERWISE = {
     "fidelity": "Remove it.",
     "agents_that_fit": "Remove it.",
+    "memory_given_back": "Remove it.",
     "memory_all_agents": "Write memory_total.",
 }
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from memopt_cli.analysis.connections import ConnectionsRecording
 from memopt_cli.analysis.density import Density
+from memopt_cli.analysis.operation_profile import OperationProfile
 from memopt_cli.analysis.recording import (
     Fidelity,
     Outcome,
@@ -137,6 +138,7 @@ def _variant(base: sqlite3.Connection, row: sqlite3.Row) -> VariantRecording:
         preallocated=row["preallocated"],
         fidelity=_fidelity(base, row["id"]),
         density=_density(base, row["id"]),
+        profile=_profile(base, row["id"]),
         connections=_connections(base, row["id"]),
     )
 
@@ -151,6 +153,12 @@ def _density(base: sqlite3.Connection, variant: int) -> Density | None:
     """Return how many agents fitted."""
     found = _kept(base, "density", "found", variant)
     return None if found is None else Density(**found)
+
+
+def _profile(base: sqlite3.Connection, variant: int) -> OperationProfile | None:
+    """Return what a step of an agent consists of."""
+    found = _kept(base, "profile", "found", variant)
+    return None if found is None else OperationProfile.from_values(found)
 
 
 def _connections(base: sqlite3.Connection, variant: int) -> ConnectionsRecording | None:

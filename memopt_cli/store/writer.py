@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from memopt_cli.analysis.connections import ConnectionsRecording
     from memopt_cli.analysis.density import Density
+    from memopt_cli.analysis.operation_profile import OperationProfile
     from memopt_cli.analysis.recording import Fidelity, Sample, StageSpan
     from memopt_cli.profiler.histogram import Histogram
 
@@ -125,7 +126,13 @@ class RunWriter:
         """Write how many agents of a variant fitted its memory."""
         self._put_found("INSERT OR REPLACE INTO density VALUES (?, ?)", variant, density)
 
-    def _put_found(self, query: str, variant: int, found: Fidelity | Density) -> None:
+    def put_profile(self, variant: int, profile: OperationProfile) -> None:
+        """Write what a step of a variant's agents consists of."""
+        self._put_found("INSERT OR REPLACE INTO profile VALUES (?, ?)", variant, profile)
+
+    def _put_found(
+        self, query: str, variant: int, found: Fidelity | Density | OperationProfile
+    ) -> None:
         row = (variant, json.dumps(dataclasses.asdict(found)))
         with refusals(self.directory):
             self._base.execute(query, row)
