@@ -85,7 +85,7 @@ def test_it_is_told() -> None:
 
     assert [
         (
-            "| optimized | 10.0 us | 10.0 us | 10.0 us | 2.00 KiB | 2.00 KiB | 2.00 KiB | 48.0 B "
+            "| optimized | 10.0 us | 10.0 us | 10.0 us | 2.00 KiB | 2.00 KiB | 2.00 KiB | 48 B "
             "| 7.81 KiB | 800 B | 90.00 % |"
         ),
         "What agents of **optimized** leave is kept by `here.py:46` (790 B of each).",

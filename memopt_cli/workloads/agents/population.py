@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
@@ -132,6 +133,15 @@ class Agents(InProcess):
         if self._probing is None:
             self._probing = Probing(self.minds, self._habitat.room)
         return self._probing.answer(message, blocks)
+
+    @contextmanager
+    def in_one_thread(self) -> Iterator[None]:
+        """Step agents one part after the other in this thread, until the end of the block."""
+        pool, self._pool = self._pool, None
+        try:
+            yield
+        finally:
+            self._pool = pool
 
     def _profile(self, message: dict[str, Any]) -> dict[str, Any]:
         if message["what"] == "open":

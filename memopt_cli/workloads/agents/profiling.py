@@ -52,7 +52,7 @@ class Profiling:
 
     def _used(self) -> dict[str, Any]:
         """Let all agents do their steps; return the nanoseconds of each part."""
-        with told_apart(self._population.minds) as meter:
+        with self._population.in_one_thread(), told_apart(self._population.minds) as meter:
             self._drive()
         return {"steps": STEPS * len(self._slots), "ns": self._of_parts(meter.took_ns)}
 
@@ -63,7 +63,7 @@ class Profiling:
         self._drive()
         tracemalloc.start()
         try:
-            with told_apart(self._population.minds) as meter:
+            with self._population.in_one_thread(), told_apart(self._population.minds) as meter:
                 self._drive()
         finally:
             tracemalloc.stop()
