@@ -37,8 +37,10 @@ def cycled(runner: Runner, **agents: Any) -> tuple[OperationProfile, float]:
     )
     ended = next(one for one in events if isinstance(one, VariantEnded))
     assert ended.profile is not None
+    samples = [one.sample for one in events if isinstance(one, SampleTaken)]
+    assert all(sample.heap_in_use_bytes is not None for sample in samples)
     recorded = variant(
-        [one.sample for one in events if isinstance(one, SampleTaken)],
+        samples,
         unit="agents",
         stages=(
             StageSpan("baseline", 0.0, 2.0, 0),
