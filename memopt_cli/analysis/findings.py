@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from memopt_cli.analysis import (
     checks,
     comparing,
+    density,
     established,
     leak_outlook,
     memory,
@@ -72,6 +73,7 @@ def judge(recording: Recording, scenario: Scenario) -> RunFindings:
         *checks.real_connections(variants, scenario),
         *checks.on_schedule(variants, clock=recording.clock),
         *checks.fidelity(variants, scenario),
+        *density.checks(variants),
         *checks.leaks(variants, scenario),
         *_judged(recording, scenario, variants),
     )
@@ -171,6 +173,8 @@ def variant_findings(
         sampling=_sampling_cost(samples),
         stages=recording.stages,
         fidelity=recording.fidelity,
+        density=recording.density,
+        profile=recording.profile,
         total=memory.total(samples),
         steady_per_s=_steady_per_s(recording),
         lateness=_lateness(recording) if clock == "wall" else 0.0,
@@ -184,6 +188,9 @@ def _cell(variant: VariantRecording) -> tuple[tuple[str, str], ...]:
 
 def _same_work(recording: VariantRecording, first: VariantRecording) -> bool | None:
     if recording is first or not recording.digest or not first.digest:
+        return None
+    if recording.density is not None:
+        # Each variant has as many agents as it had room for.
         return None
     if (recording.digest, recording.transcript) == (first.digest, first.transcript):
         return True

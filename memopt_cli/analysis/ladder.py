@@ -28,8 +28,12 @@ class Rung:
 
 
 def ladders(variants: Sequence[VariantFindings]) -> list[list[Rung]]:
-    """Return a ladder for each cell that has agents, its rungs in the order they ran."""
-    groups = [group for group in cells(variants) if group[0].unit == "agents"]
+    """
+    Return a ladder for each cell that has agents, its rungs in the order they ran.
+
+    Variants that were filled with agents have different numbers of them, and none.
+    """
+    groups = [g for g in cells(variants) if g[0].unit == "agents" and g[0].density is None]
     return [_ladder(group) for group in groups]
 
 

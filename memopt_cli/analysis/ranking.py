@@ -97,8 +97,13 @@ class Ranking:
 
 
 def rankings(variants: Sequence[VariantFindings]) -> list[Ranking]:
-    """Return a ranking for each cell that has more than its reference, in the order they ran."""
-    return [_ranking(group) for group in cells(variants) if len(group) > 1]
+    """
+    Return a ranking for each cell that has more than its reference, in the order they ran.
+
+    Variants that were filled with units have different numbers of them, and no places.
+    """
+    groups = [group for group in cells(variants) if len(group) > 1]
+    return [_ranking(group) for group in groups if all(v.density is None for v in group)]
 
 
 def _ranking(group: Sequence[VariantFindings]) -> Ranking:

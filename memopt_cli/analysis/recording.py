@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from memopt_cli.analysis.connections import ConnectionsRecording
+    from memopt_cli.analysis.density import Density
+    from memopt_cli.analysis.operation_profile import OperationProfile
     from memopt_cli.profiler.histogram import Histogram
 
 
@@ -177,6 +179,12 @@ class VariantRecording:
     """The same variant of the baseline."""
     fidelity: Fidelity | None = None
     """Of agents; `None` where it was not measured."""
+
+    density: Density | None = None
+    """Of agents that were to fill a memory; `None` otherwise."""
+
+    profile: OperationProfile | None = None
+    """Of agents; `None` where it was not asked for."""
 
 
 @dataclass(frozen=True, slots=True)

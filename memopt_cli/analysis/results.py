@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from memopt_cli.analysis.density import Density
     from memopt_cli.analysis.established import Established
+    from memopt_cli.analysis.operation_profile import OperationProfile
     from memopt_cli.analysis.recording import Fidelity, Outcome, StageSpan
     from memopt_cli.exit_codes import ExitCode
     from memopt_cli.units import Dimension
@@ -229,6 +231,12 @@ class VariantFindings:
     stages: tuple[StageSpan, ...]
     fidelity: Fidelity | None = None
     """How agents thought; `None` where that was not measured."""
+
+    density: Density | None = None
+    """How many agents fitted; `None` where they were not to fill a memory."""
+
+    profile: OperationProfile | None = None
+    """What a step of an agent consists of; `None` where that was not asked for."""
 
     total: Estimate | None = None
     """Anonymous bytes with all units there, at the end of their load, above the empty process."""

@@ -182,6 +182,22 @@ def _fidelity(part: Part) -> Observed:
     return _exactly(fidelity.observed(found, part.threshold.aggregation)), reason
 
 
+def _fitting(part: Part) -> Observed:
+    found = part.findings.density
+    if found is None:
+        return None, "the agents were not to fill a memory: write agents.until"
+    if not found.held:
+        return None, "memory rose above its limit after they were there"
+    return found.fits, ""
+
+
+def _given_back(part: Part) -> Observed:
+    found = part.findings.profile
+    if found is None:
+        return None, "agents were not profiled: write agents.profile"
+    return _exactly(found.given_back), "agents created nothing that could be seen"
+
+
 def _exactly(value: float | None) -> Estimate | None:
     return None if value is None else Estimate.exact(value)
 
@@ -208,6 +224,8 @@ OBSERVERS: dict[str, Callable[[Part], Observed]] = {
     "operation_latency": _latency,
     "operations_per_s": _rate,
     "fidelity": _fidelity,
+    "agents_that_fit": _fitting,
+    "memory_given_back": _given_back,
     "memory_kept_per_connection": _kept,
     "kernel_memory_per_connection": _kernel,
     "connect_time": _connect_time,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ def warnings(plan: Plan) -> Iterator[str]:
             label = " ".join([variant.name, *cell.label.values()])
             for shortage in shortages(
                 memory,
-                needs_bytes=needed.memory_bytes,
+                needs_bytes=min(needed.memory_bytes, cell.scenario.agents.until_bytes or math.inf),
                 spare_bytes=SPARE_BYTES,
                 address_space_bytes=needed.address_space_bytes,
             ):

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from memopt_cli.analysis.connections import ConnectionsRecording
+    from memopt_cli.analysis.density import Density
+    from memopt_cli.analysis.operation_profile import OperationProfile
     from memopt_cli.analysis.recording import Fidelity, Outcome, Sample, StageSpan
     from memopt_cli.profiler.histogram import Histogram
 
@@ -89,6 +91,12 @@ class VariantEnded:
     pool: Mapping[str, float | None] | None = None
     fidelity: Fidelity | None = None
     """How agents thought; `None` where that was not measured."""
+
+    density: Density | None = None
+    """How many agents fitted the memory; `None` where it was not to be filled."""
+
+    profile: OperationProfile | None = None
+    """What a step of an agent consists of; `None` where that was not asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,20 +53,28 @@ class _Keeper:
             case events.ConnectionsCounted():
                 writer.put_connections(self._variant, event.connections)
             case events.VariantEnded():
-                writer.end_variant(
-                    self._variant,
-                    event.outcome,
-                    failure=event.failure,
-                    digest=event.digest,
-                    transcript=event.transcript,
-                    pool=event.pool,
-                )
-                if event.fidelity is not None:
-                    writer.put_fidelity(self._variant, event.fidelity)
+                self._end_variant(event)
             case events.RunEnded():
                 writer.finish(
                     event.outcome, reason=event.reason, signal=event.signal, wall_s=event.wall_s
                 )
+
+    def _end_variant(self, event: events.VariantEnded) -> None:
+        writer = self._writer
+        writer.end_variant(
+            self._variant,
+            event.outcome,
+            failure=event.failure,
+            digest=event.digest,
+            transcript=event.transcript,
+            pool=event.pool,
+        )
+        if event.fidelity is not None:
+            writer.put_fidelity(self._variant, event.fidelity)
+        if event.density is not None:
+            writer.put_density(self._variant, event.density)
+        if event.profile is not None:
+            writer.put_profile(self._variant, event.profile)
 
     def _keep_durations(self, event: events.DurationsRecorded) -> None:
         writer = self._writer

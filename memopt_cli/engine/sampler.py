@@ -35,7 +35,14 @@ _LOOK_AT_MACHINE_EVERY_S = 0.5
 class Sampler:
     """Takes the samples of one variant; close it to give back its descriptors."""
 
-    def __init__(self, subject: Subject, clock: Clock) -> None:
+    def __init__(self, subject: Subject, clock: Clock, *, heap: bool = False) -> None:
+        """
+        Args:
+            subject: What is read.
+            clock: Real time.
+            heap: Whether the heap in use is read in every sample, not at plateaus only.
+        """
+        self._reads_heap = heap
         self._subject = subject
         self._clock = clock
         self._process = ProcessReader(subject.pid)
@@ -67,6 +74,17 @@ class Sampler:
         self._pauses = _no_pauses()
         self.stage = stage
 
+    def anonymous_bytes(self) -> int:
+        """Return what the subject holds now, exactly; raises as `take` does."""
+        try:
+            return self._process.footprint().anonymous_bytes
+        except SubjectDied:
+            raise self._subject.death() from None
+
+    def available_bytes(self) -> int:
+        """Return what the machine has, above what it is to keep."""
+        return environment.available_memory_bytes() - SPARE_BYTES
+
     def take(self, *, at_s: float, units: int, plateau: bool) -> Sample:
         """
         Return a sample of the subject, which is at rest.
@@ -91,7 +109,7 @@ class Sampler:
         exact = self._process.footprint() if plateau or self._can_afford(began) else None
         if exact is not None and not plateau:
             self._exact_s += exact.cost_s
-        heap = self._subject.heap() if plateau else None
+        heap = self._subject.heap() if plateau or self._reads_heap else None
         return Sample(
             at_s=at_s,
             wall_s=began - self._started,

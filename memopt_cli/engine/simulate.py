@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from memopt_cli.analysis.recording import Outcome, StageSpan
 from memopt_cli.engine import connections
 from memopt_cli.engine.connections import connected_variant
+from memopt_cli.engine.density import Room, limited
 from memopt_cli.engine.events import (
     RunEnded,
     RunStarted,
@@ -17,6 +18,7 @@ from memopt_cli.engine.events import (
     VariantStarted,
 )
 from memopt_cli.engine.judging import Judge
+from memopt_cli.engine.profiling import Profiler
 from memopt_cli.engine.sampler import Sampler
 from memopt_cli.engine.stopping import Stopped
 from memopt_cli.errors import MeasurementError, TargetError
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from memopt_cli.engine.stopping import StopRequest
     from memopt_cli.scenario.loading import Cell, Plan
     from memopt_cli.scenario.model import Scenario, Variant
+    from memopt_cli.workloads.settings import SubjectSettings
 
 _KEEP_DURATIONS_EVERY_S = 1.0
 _ROUNDING_S = 1e-9
@@ -124,12 +127,14 @@ def _variant(
     settings = settings_for(scenario, variant, capacity=peak_units(scenario.load))
     subject = launcher.start(settings, label)
     try:
-        sampler = Sampler(subject, clock)
+        sampler = Sampler(subject, clock, heap=scenario.sampling.heap)
+        room = _room(scenario, settings, sampler)
         try:
-            yield from _stages(scenario, subject, sampler, clock, stop)
+            yield from _stages(scenario, subject, sampler, clock, stop, room)
+            told = subject.finish()
+            profile = Profiler(subject, sampler, stop).profile(scenario)
         finally:
             sampler.close()
-        told = subject.finish()
         fidelity = None
         if isinstance(settings.population, AgentsSettings):
             fidelity = judge.judge(subject, scenario, variant, settings.population)
@@ -141,15 +146,30 @@ def _variant(
         transcript=told["transcript"],
         pool=told["pool"],
         fidelity=fidelity,
+        density=None if room is None else room.found(),
+        profile=profile,
     )
 
 
+def _room(scenario: Scenario, settings: SubjectSettings, sampler: Sampler) -> Room | None:
+    """Return how much room a variant has that is to fill its memory."""
+    limit_bytes = scenario.agents.until_bytes
+    if limit_bytes is None or not isinstance(settings.population, AgentsSettings):
+        return None
+    return Room(sampler, limit_bytes, settings.population)
+
+
 def _stages(
-    scenario: Scenario, subject: Subject, sampler: Sampler, clock: Clock, stop: StopRequest
+    scenario: Scenario,
+    subject: Subject,
+    sampler: Sampler,
+    clock: Clock,
+    stop: StopRequest,
+    room: Room | None,
 ) -> Iterator[Event]:
     """Walk the ticks of all stages; what was timed up to a failure or a stop is told too."""
     try:
-        yield from _ticks(scenario, subject, sampler, clock, stop)
+        yield from _ticks(scenario, subject, sampler, clock, stop, room)
     except (TargetError, MeasurementError, Stopped):
         if sampler.stage is not None:
             yield sampler.durations()
@@ -157,14 +177,19 @@ def _stages(
 
 
 def _ticks(
-    scenario: Scenario, subject: Subject, sampler: Sampler, clock: Clock, stop: StopRequest
+    scenario: Scenario,
+    subject: Subject,
+    sampler: Sampler,
+    clock: Clock,
+    stop: StopRequest,
+    room: Room | None,
 ) -> Iterator[Event]:
     """Sample at the interval, at plateaus and at stage ends."""
     stages = _spans(scenario)
     on_wall = scenario.load.clock == "wall"
     interval_s = scenario.sampling.interval_s
     due_s, kept_s = interval_s, 0.0
-    for tick in _transcript(scenario):
+    for tick in limited(_transcript(scenario), room):
         stop.check()
         if tick.stage != sampler.stage:
             subject.start_stage()
@@ -173,6 +198,8 @@ def _ticks(
         if on_wall:
             _wait(tick.ends_s - sampler.wall_s, clock, stop)
         done = subject.tick(tick)
+        if room is not None:
+            room.there = done["units"]
         sampler.operations, sampler.busy_s = done["operations"], done["busy_s"]
         sampler.pool_created, sampler.pool_reused = done["created"], done["reused"]
         due = tick.ends_s > due_s - _ROUNDING_S

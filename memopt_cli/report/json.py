@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from memopt_cli.analysis import fidelity
 from memopt_cli.analysis.day import growth_in_a_day
 from memopt_cli.analysis.ranking import rankings
-from memopt_cli.report import connections, ladder
+from memopt_cli.report import connections, density, ladder, operation_profile
 from memopt_cli.report.ranking import brings
 
 if TYPE_CHECKING:
@@ -61,8 +61,12 @@ def document(run: RunFindings) -> dict[str, Any]:
 
 def _agents(run: RunFindings) -> dict[str, Any]:
     """Return what only runs of agents have."""
-    rungs = ladder.document(run)
-    return {"ladder": rungs} if rungs else {}
+    parts = {
+        "ladder": ladder.document(run),
+        "density": density.document(run),
+        "operation_profile": operation_profile.document(run),
+    }
+    return {name: part for name, part in parts.items() if part}
 
 
 def _variant(variant: VariantFindings) -> dict[str, Any]:

@@ -16,7 +16,16 @@ from memopt_cli.analysis.comparison import (
 )
 from memopt_cli.analysis.ranking import rankings
 from memopt_cli.analysis.results import Verdict
-from memopt_cli.report import beside, connections, hours, ladder, ranking, wording
+from memopt_cli.report import (
+    beside,
+    connections,
+    density,
+    hours,
+    ladder,
+    operation_profile,
+    ranking,
+    wording,
+)
 from memopt_cli.report.method import environment, method
 from memopt_cli.report.tables import table
 from memopt_cli.units import Dimension, format_count, format_size
@@ -63,7 +72,9 @@ def markdown(run: RunFindings, pictures: Sequence[Picture] = ()) -> str:
         wording.summary(run),
         *_failures(run),
         *_checks(run),
+        *density.density(run),
         *ladder.ladder(run),
+        *operation_profile.section(run),
         *ranking.ranked(run),
         *_matrix(run),
         *(f"![{picture.title}]({picture.name})" for picture in pictures),

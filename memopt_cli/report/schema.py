@@ -290,6 +290,54 @@ _RUNG = {
     ),
 }
 
+_DENSITY = {
+    "description": "How many agents of a variant fit a memory limit; by what is computed, too.",
+    **_object(
+        {
+            "variant": _TEXT,
+            "cell": {"type": "object", "additionalProperties": _TEXT},
+            "limit_bytes": _COUNT,
+            "agents": _COUNT,
+            "is_full": {"type": "boolean"},
+            "peak_bytes": _COUNT,
+            "computed_agents": _MAYBE_NUMBER,
+            "computed_bytes_per_agent": _NUMBER,
+            "computed_is_least": {"type": "boolean"},
+        }
+    ),
+}
+
+_PROFILE = {
+    "description": "What a step of a variant's agents consists of, and what stays of them.",
+    **_object(
+        {
+            "variant": _TEXT,
+            "cell": {"type": "object", "additionalProperties": _TEXT},
+            "agents": _COUNT,
+            "rounds": _COUNT,
+            "steps": _COUNT,
+            "parts": {
+                "type": "array",
+                "items": _object(
+                    {
+                        "name": {"enum": ["perceive", "update", "plan"]},
+                        "s_per_step": _NUMBER,
+                        "peak_bytes": _COUNT,
+                        "kept_bytes_per_step": _NUMBER,
+                    }
+                ),
+            },
+            "created_bytes_per_agent": _NUMBER,
+            "retained_bytes_per_agent": _NUMBER,
+            "given_back": _MAYBE_NUMBER,
+            "lines": {
+                "type": "array",
+                "items": _object({"place": _TEXT, "bytes_per_agent": _NUMBER}),
+            },
+        }
+    ),
+}
+
 _THRESHOLD = _object(
     {
         "metric": _TEXT,
@@ -330,8 +378,10 @@ def json_schema() -> dict[str, Any]:
             "thresholds": {"type": "array", "items": _THRESHOLD},
         }
     )
-    # Only runs of agents have it.
+    # Only runs of agents have these.
     schema["properties"]["ladder"] = {"type": "array", "items": _RUNG}
+    schema["properties"]["operation_profile"] = {"type": "array", "items": _PROFILE}
+    schema["properties"]["density"] = {"type": "array", "items": _DENSITY}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A run of memopt",

@@ -164,10 +164,21 @@ def share(value: float) -> str:
     return "100 %" if value == 1 else f"{math.floor(value * 1e4) / 1e2:.2f} %"
 
 
+def _fitting(result: ThresholdResult) -> str:
+    return NOT_MEASURED if result.observed is None else fitting(result.observed)
+
+
+def fitting(found: Estimate) -> str:
+    """Return how many fit; where memory was not filled, that there is room for more."""
+    least = "at least " if math.isinf(found.high) else ""
+    return f"{least}{format_count(found.value)}"
+
+
 _TOLD: dict[str, Callable[[ThresholdResult], str]] = {
     "same_work": _same_work,
     "on_schedule": _on_schedule,
     "fidelity": _fidelity,
+    "agents_that_fit": _fitting,
 }
 
 _IN_WORDS = frozenset({"connections", "at_rest", "drivers", "closed"})

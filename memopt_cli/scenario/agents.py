@@ -9,7 +9,16 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from memopt_cli.scenario.faults import Fault, fault, fault_of, raised, shown
-from memopt_cli.scenario.fields import Count, Duration, Ratio, Size, choice, ratio, whole
+from memopt_cli.scenario.fields import (
+    Count,
+    Duration,
+    PositiveSize,
+    Ratio,
+    Size,
+    choice,
+    ratio,
+    whole,
+)
 from memopt_cli.scenario.section import Section
 
 if TYPE_CHECKING:
@@ -113,6 +122,21 @@ class AgentsSection(Section):
     )
     probe_steps: Annotated[int, BeforeValidator(whole(1, 10_000))] = Field(
         default=100, description="Steps that each of them is judged for, led and on its own."
+    )
+    profile: Annotated[int, BeforeValidator(whole(0, 1000))] = Field(
+        default=0,
+        description=(
+            "Agents that are made, used and ended after the run, to time the parts of a step and "
+            "to see what stays of them; 0 for none."
+        ),
+    )
+    until_bytes: PositiveSize | None = Field(
+        default=None,
+        alias="until",
+        description=(
+            "Memory of the process at which a variant takes no more agents in: how many fit is "
+            "then measured, up to the population of the stages."
+        ),
     )
 
 

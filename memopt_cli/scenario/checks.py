@@ -47,10 +47,17 @@ OWN_METRICS = {
     "memory_per_agent_loaded": "agents",
     "memory_all_agents": "agents",
     "fidelity": "agents",
+    "agents_that_fit": "agents",
+    "memory_given_back": "agents",
 }
 """Metrics that only one workload has, by the word for its units or by what it does."""
 
-_OTHERWISE = {"fidelity": "Remove it.", "memory_all_agents": "Write memory_total."}
+_OTHERWISE = {
+    "fidelity": "Remove it.",
+    "agents_that_fit": "Remove it.",
+    "memory_given_back": "Remove it.",
+    "memory_all_agents": "Write memory_total.",
+}
 
 SHORTEST_LIFE_S = 0.01
 """The shortest tick of a load: a population cannot be renewed faster."""

@@ -214,6 +214,8 @@ def _agents(section: AgentsSection) -> dict[str, Any]:
         "leak_per_cycle": size(section.leak_per_cycle_bytes),
         "probes": section.probes,
         "probe_steps": section.probe_steps,
+        "profile": section.profile,
+        **({} if section.until_bytes is None else {"until": size(section.until_bytes)}),
     }
 
 
@@ -297,7 +299,7 @@ def _stage(stage: Stage, unit_word: str) -> dict[str, Any]:
 
 
 def _sampling(sampling: Sampling) -> dict[str, Any]:
-    return {"interval": duration(sampling.interval_s)}
+    return {"interval": duration(sampling.interval_s), "heap": _switch(sampling.heap)}
 
 
 def _leak(section: LeakSection) -> dict[str, Any]:

@@ -67,6 +67,8 @@ METRICS: dict[str, Metric] = {
     "connect_time": Metric(Dimension.DURATION, example="value<5s"),
     "operations_per_s": Metric(Dimension.RATE, staged=True, windowed=_ONE, example="value>1000/s"),
     "fidelity": Metric(Dimension.NUMBER, _THOUGHT, example="posterior<1e-12"),
+    "memory_given_back": Metric(Dimension.RATIO, example="value>=99%"),
+    "agents_that_fit": Metric(Dimension.NUMBER, example="value>=50"),
 }
 """Every metric by name; sizes are bytes, durations seconds, rates per second."""
 

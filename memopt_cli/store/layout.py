@@ -46,6 +46,8 @@ CREATE TABLE histograms (
   variant INTEGER, stage INTEGER, kind TEXT, generation INTEGER, words BLOB,
   PRIMARY KEY (variant, stage, kind, generation)) WITHOUT ROWID;
 CREATE TABLE fidelity (variant INTEGER PRIMARY KEY, found TEXT);
+CREATE TABLE density (variant INTEGER PRIMARY KEY, found TEXT);
+CREATE TABLE profile (variant INTEGER PRIMARY KEY, found TEXT);
 CREATE TABLE connections (variant INTEGER PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE samples (variant INTEGER, {_sample_columns()});
 """

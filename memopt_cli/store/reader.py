@@ -11,6 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from memopt_cli.analysis.connections import ConnectionsRecording
+from memopt_cli.analysis.density import Density
+from memopt_cli.analysis.operation_profile import OperationProfile
 from memopt_cli.analysis.recording import (
     Fidelity,
     Outcome,
@@ -174,6 +176,8 @@ def _variant(base: sqlite3.Connection, row: sqlite3.Row, choose: _Choice) -> Var
         latency=latency,
         preallocated=row["preallocated"],
         fidelity=_fidelity(base, row["id"]),
+        density=_density(base, row["id"]),
+        profile=_profile(base, row["id"]),
         connections=_connections(base, row["id"]),
     )
 
@@ -182,6 +186,18 @@ def _fidelity(base: sqlite3.Connection, variant: int) -> Fidelity | None:
     """Return how agents thought."""
     found = _kept(base, "fidelity", "found", variant)
     return None if found is None else Fidelity(**found)
+
+
+def _density(base: sqlite3.Connection, variant: int) -> Density | None:
+    """Return how many agents fitted."""
+    found = _kept(base, "density", "found", variant)
+    return None if found is None else Density(**found)
+
+
+def _profile(base: sqlite3.Connection, variant: int) -> OperationProfile | None:
+    """Return what a step of an agent consists of."""
+    found = _kept(base, "profile", "found", variant)
+    return None if found is None else OperationProfile.from_values(found)
 
 
 def _connections(base: sqlite3.Connection, variant: int) -> ConnectionsRecording | None:

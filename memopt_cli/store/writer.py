@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from memopt_cli.analysis.connections import ConnectionsRecording
+    from memopt_cli.analysis.density import Density
+    from memopt_cli.analysis.operation_profile import OperationProfile
     from memopt_cli.analysis.recording import Fidelity, Sample, StageSpan
     from memopt_cli.profiler.histogram import Histogram
 
@@ -118,9 +120,22 @@ class RunWriter:
 
     def put_fidelity(self, variant: int, fidelity: Fidelity) -> None:
         """Write how a variant's agents thought."""
-        row = (variant, json.dumps(dataclasses.asdict(fidelity)))
+        self._put_found("INSERT OR REPLACE INTO fidelity VALUES (?, ?)", variant, fidelity)
+
+    def put_density(self, variant: int, density: Density) -> None:
+        """Write how many agents of a variant fitted its memory."""
+        self._put_found("INSERT OR REPLACE INTO density VALUES (?, ?)", variant, density)
+
+    def put_profile(self, variant: int, profile: OperationProfile) -> None:
+        """Write what a step of a variant's agents consists of."""
+        self._put_found("INSERT OR REPLACE INTO profile VALUES (?, ?)", variant, profile)
+
+    def _put_found(
+        self, query: str, variant: int, found: Fidelity | Density | OperationProfile
+    ) -> None:
+        row = (variant, json.dumps(dataclasses.asdict(found)))
         with refusals(self.directory):
-            self._base.execute("INSERT OR REPLACE INTO fidelity VALUES (?, ?)", row)
+            self._base.execute(query, row)
 
     def end_variant(
         self,

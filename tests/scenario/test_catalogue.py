@@ -16,6 +16,7 @@ NAMES = (
     "agents-concurrent",
     "agents-cycles",
     "agents-cycles-leak",
+    "agents-density",
     "agents-g30",
     "burst",
     "churn",

@@ -34,6 +34,7 @@ from memopt_cli.optimizer.agents.stages import LifeEvent, LifeRules, LifeStage, 
 from memopt_cli.optimizer.agents.stats import PopulationStats
 from memopt_cli.optimizer.agents.store import ModelStore
 from memopt_cli.optimizer.agents.tiers import TIERS, Tier
+from memopt_cli.optimizer.agents.tracking import AgentGrowth, AgentTracker
 from memopt_cli.optimizer.agents.walking import deep_bytes
 
 __all__ = [
@@ -41,8 +42,10 @@ __all__ = [
     "ActionHistory",
     "Adopted",
     "Agent",
+    "AgentGrowth",
     "AgentOptimizer",
     "AgentParts",
+    "AgentTracker",
     "DeltaStore",
     "Experience",
     "ExperienceRing",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from memopt_cli.workloads.agents.habitat import Habitat
 from memopt_cli.workloads.agents.kinds import Turns, kinds_of
 from memopt_cli.workloads.agents.minds import OneByOne
 from memopt_cli.workloads.agents.probing import Probing
+from memopt_cli.workloads.agents.profiling import Profiling
 from memopt_cli.workloads.population import Forgotten, InProcess
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class Agents(InProcess):
         threads = settings.threads
         self._threads = threads
         self._probing: Probing | None = None
+        self._profiling: Profiling | None = None
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     @property
@@ -124,10 +127,31 @@ class Agents(InProcess):
     def probe(
         self, message: dict[str, Any], blocks: list[bytes]
     ) -> tuple[dict[str, Any], list[bytes]]:
-        """Step agents that somebody outside leads; see `Probing`."""
+        """Step agents that somebody outside leads, see `Probing`; or see `Profiling`."""
+        if message["probe"] == "profile":
+            return self._profile(message), []
         if self._probing is None:
             self._probing = Probing(self.minds, self._habitat.room)
         return self._probing.answer(message, blocks)
+
+    @contextmanager
+    def in_one_thread(self) -> Iterator[None]:
+        """Step agents one part after the other in this thread, until the end of the block."""
+        pool, self._pool = self._pool, None
+        try:
+            yield
+        finally:
+            self._pool = pool
+
+    def _profile(self, message: dict[str, Any]) -> dict[str, Any]:
+        if message["what"] == "open":
+            taken = set(self.alive())
+            free = [slot for slot in range(self._habitat.room) if slot not in taken]
+            self._profiling = Profiling(self, free[: message["agents"]], message["at_s"])
+            return {"agents": len(free[: message["agents"]])}
+        if self._profiling is None:
+            raise AssertionError("a profile is opened first")
+        return self._profiling.answer(message["what"])
 
     def _work(self, slots: Ints) -> Iterator[tuple[int, Ints]]:
         """Yield agents that one thread steps: of one kind, and with one scratch in common."""

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from memopt_cli.workloads.settings import AgentsSettings
 
 _TIER_BYTES: Final = {"f64": 8, "f32": 4, "log16": 2, "sparse": 0}
+_COPYING: Final = ("own", "contiguous")
 
 
 def states_of(model: str) -> int:
@@ -44,12 +45,25 @@ def copied_bytes(model: str) -> int:
 
 def agent_bytes(settings: AgentsSettings) -> float:
     """Return bytes per agent, as a lower bound, of the mix that a subject is told."""
-    if settings.layout in ("own", "contiguous"):
-        each = [float(copied_bytes(model)) for model in settings.models]
-    else:
-        bytes_per_state = _TIER_BYTES[settings.tier] * (settings.hibernate_s is None)
-        each = [float(bytes_per_state * states_of(model)) for model in settings.models]
-    return sum(size * share for size, share in zip(each, settings.shares, strict=True))
+    return sum(size * share for size, share in zip(_each(settings), settings.shares, strict=True))
+
+
+def largest_agent_bytes(settings: AgentsSettings) -> float:
+    """Return the same of the largest agent of the mix."""
+    return max(_each(settings))
+
+
+def owns_all(settings: AgentsSettings) -> bool:
+    """Say whether the bound is nearly all that an agent takes: it owns copies of all arrays."""
+    return settings.layout in _COPYING and not settings.learners
+
+
+def _each(settings: AgentsSettings) -> list[float]:
+    """Return bytes per agent of each model."""
+    if settings.layout in _COPYING:
+        return [float(copied_bytes(model)) for model in settings.models]
+    bytes_per_state = _TIER_BYTES[settings.tier] * (settings.hibernate_s is None)
+    return [float(bytes_per_state * states_of(model)) for model in settings.models]
 
 
 def _parts(model: str) -> tuple[str, int]:
