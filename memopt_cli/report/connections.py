@@ -88,7 +88,9 @@ def _connecting(one: Established) -> str:
     if not found.connected or not found.connect_s:
         return wording.NOT_MEASURED
     rate = format_count(found.connected / found.connect_s)
-    return f"{format_duration(found.connect_s)}, {rate} per second"
+    share = found.connect_others_share
+    others = f"; others took {share:.0%} of the processors" if share else ""
+    return f"{format_duration(found.connect_s)}, {rate} per second{others}"
 
 
 def _connect_times(one: Established) -> str:
@@ -142,6 +144,7 @@ def document(
         "held": None if one.peak is None else one.peak.ready,
         "verified": one.verified,
         "connect_s": found.connect_s if found.connected else None,
+        "connect_others_share": found.connect_others_share,
         "connect_p50_s": found.connect_p50_s,
         "connect_p99_s": found.connect_p99_s,
         "connect_max_s": found.connect_max_s,
