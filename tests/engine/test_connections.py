@@ -21,6 +21,7 @@ from memopt_cli.engine.stopping import StopRequest
 from memopt_cli.errors import UsageError
 from memopt_cli.exit_codes import ExitCode
 from memopt_cli.scenario.model import Scenario
+from memopt_cli.store import reader
 from memopt_cli.workloads.sockets.shards import Shards
 from tests.exactly import ROOT, connected_to, exact, recorded
 
@@ -238,6 +239,9 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         url = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(UsageError, match="something listens on"):
             recorded(connected_to(["sleep", "9"], 1, url=url), tmp_path)
+    recording = reader.read(tmp_path)
+    assert (Outcome.FAILED, "something listens on" in recording.reason) == (recording.outcome, True)
+    assert [Outcome.FAILED] == [variant.outcome for variant in recording.variants]
 
 
 def test_secrets_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
