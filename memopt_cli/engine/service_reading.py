@@ -73,7 +73,15 @@ class ServiceReader:
         self._start = self._state()
 
     def settle(self) -> Settled:
-        """Wait until it is at rest; raises `Stopped`, and `TargetError` when it ends."""
+        """
+        Wait until it is at rest, after a collection where it was said how to ask for one.
+
+        Raises:
+            TargetError: It has ended, or does not collect.
+            UsageError: The collection cannot be asked for in this way.
+            Stopped: A stop was asked for.
+        """
+        self._service.collect()
 
         def check() -> None:
             self._stop.check()

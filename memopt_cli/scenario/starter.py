@@ -39,6 +39,7 @@ connections:
 # target:
 #   command: [redis-server, --port, "{{port}}", --save, ""]   # {{port}} is a free one
 #   url: redis://127.0.0.1:{{port}}  # or rediss, http(s), ws(s), mcp+http(s), jsonrpc+tcp, tcp
+#   collect: [kill, -USR1, "{{pid}}"]   # run before memory is read, for a runtime with garbage
 #   close: reset                 # how connections end; or in-order
 # With workload: synthetic, units of known size, and units: in place of connections: in each stage:
 # synthetic:
