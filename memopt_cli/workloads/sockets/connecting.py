@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _BIND_ADDRESS_NO_PORT = 24
 """`IP_BIND_ADDRESS_NO_PORT` of Linux: the port is chosen when it is known where to."""
 
+_BY_ITSELF = ("127.0.0.1", "127.0.0.1")
+"""From this address the system connects to that one without being told."""
+
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _BATCH = 32
 _LOOK_AGAIN_NS = 500_000
@@ -172,7 +175,7 @@ def _begun(lane: Lane) -> int:
         # At once, so that even a driver that is killed leaves no TIME_WAIT behind.
         end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if lane.source is not None:
+        if lane.source is not None and (lane.source, lane.host) != _BY_ITSELF:
             end.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
             end.bind((lane.source, 0))
         code = end.connect_ex((lane.host, lane.port))
