@@ -66,8 +66,9 @@ def test_the_starter_passes(tmp_path: Path) -> None:
 
 def test_the_reference_reports_are_what_memopt_renders(tmp_path: Path) -> None:
     """Each committed run is readable by this release, and gives the committed report again."""
-    found = sorted(path.parent for path in (ROOT / "reports").glob("*/report.md"))
-    committed = [path for path in found if not path.name[0].isdigit()]
+    reports = ROOT / "reports"
+    found = sorted(path.parent for path in reports.rglob("report.md"))
+    committed = [path for path in found if not path.relative_to(reports).parts[0][0].isdigit()]
     assert committed
     for folder in committed:
         copy = tmp_path / folder.name

@@ -57,6 +57,12 @@ class ConnectionsRecording:
     connected: int = 0
     """Connections made in that time."""
 
+    connect_others_s: float | None = 0.0
+    """Processor time of other programs in that time; `None` if it was not told."""
+
+    connect_available_s: float = 0.0
+    """Processor time that there was, of all processors."""
+
     connect_p50_s: float | None = None
     connect_p99_s: float | None = None
     connect_max_s: float | None = None
@@ -78,6 +84,13 @@ class ConnectionsRecording:
 
     sockets_after: int | None = None
     """The same when all was closed, and what was started for it had ended."""
+
+    @property
+    def connect_others_share(self) -> float | None:
+        """The share of all processors that worked for others while connections were made."""
+        if self.connect_others_s is None or not self.connect_available_s:
+            return None
+        return min(1.0, self.connect_others_s / self.connect_available_s)
 
     def with_look(self, look: Look) -> ConnectionsRecording:
         """Return the recording with one plateau more."""

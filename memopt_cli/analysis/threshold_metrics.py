@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memopt_cli.analysis import durations, fidelity, threshold_growth
-from memopt_cli.analysis.results import Estimate, How
+from memopt_cli.analysis.limits import compare
+from memopt_cli.analysis.results import Estimate, How, Verdict
 from memopt_cli.analysis.threshold_parts import operations, sample_before
 from memopt_cli.profiler.histogram import merged
 
@@ -67,6 +68,26 @@ def _connect_time(part: Part) -> Observed:
     if found is None or not found.recording.connected:
         return None, _NOT_REAL
     return Estimate.exact(found.recording.connect_s), ""
+
+
+def unless_others_worked(part: Part) -> tuple[Verdict, str]:
+    """
+    Return whether connecting took too long through the server, or through other programs too.
+
+    Server and drivers wait for processors that work for others. Without those the same work
+    takes the share of the time that is left at least: only if that is too long, it is theirs.
+    """
+    found = part.findings.connections
+    share = None if found is None else found.recording.connect_others_share
+    if found is None or not share:
+        return Verdict.CROSSED, ""
+    alone = Estimate.exact(found.recording.connect_s * (1.0 - share))
+    limit = part.threshold.limit.value
+    verdict, _ = compare(alone, part.threshold.operator, limit, rounded=False)
+    if verdict is Verdict.CROSSED:
+        return verdict, ""
+    told = f"other programs took {share:.0%} of the processors meanwhile"
+    return Verdict.INCONCLUSIVE, f"{told}: run it where nothing else runs"
 
 
 def _reuse(part: Part) -> Observed:

@@ -3,7 +3,8 @@ Thresholds, judged on unrounded figures, with three outcomes.
 
 A pass has to be proven, a crossing does not: a value beyond its limit is
 crossed whatever its interval; a value within the limit whose interval reaches
-beyond it is inconclusive; a figure that was not measured is inconclusive. Growth
+beyond it is inconclusive; a figure that was not measured is inconclusive. Time to connect
+crosses its limit only if it would have on a machine without other programs. Growth
 alone crosses its limit only as a leak, as caches and windows grow too, and then end.
 """
 
@@ -11,10 +12,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis import fidelity, threshold_growth
+from memopt_cli.analysis import fidelity, threshold_growth, threshold_metrics
 from memopt_cli.analysis.limits import compare
 from memopt_cli.analysis.results import ThresholdResult, Verdict
-from memopt_cli.analysis.threshold_metrics import observe
 from memopt_cli.analysis.threshold_parts import part_of
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def judge(
 ) -> ThresholdResult:
     """Return the verdict of one threshold for one variant."""
     part = part_of(threshold, recording, findings, clock)
-    observed, reason = observe(part)
+    observed, reason = threshold_metrics.observe(part)
     verdict = Verdict.INCONCLUSIVE
     if observed is not None:
         verdict, reason = compare(
@@ -58,6 +58,8 @@ def judge(
             threshold.limit.value,
             rounded=threshold.aggregation == "p",
         )
+    if verdict is Verdict.CROSSED and threshold.metric == "connect_time":
+        verdict, reason = threshold_metrics.unless_others_worked(part)
     if verdict is Verdict.CROSSED and threshold.metric == "memory_kept_per_connection":
         verdict, reason = threshold_growth.unless_it_levels_off(part)
     if verdict is Verdict.CROSSED and threshold.metric in threshold_growth.OF_LEAKS:

@@ -12,6 +12,7 @@ from memopt_cli.workloads.sockets.tally import Tally
 
 if TYPE_CHECKING:
     from memopt_cli.analysis.connections import Look
+    from memopt_cli.engine.neighbours import Others
     from memopt_cli.workloads.sockets.tally import Report
 
 
@@ -53,7 +54,7 @@ class Books:
             },
         )
 
-    def note_connecting(self, report: Report, count: int, *, first: bool) -> None:
+    def note_connecting(self, report: Report, count: int, others: Others, *, first: bool) -> None:
         """Take in that *count* connections were asked for; *first* in the first growth."""
         self.note(report)
         times = report.connecting
@@ -68,6 +69,8 @@ class Books:
                 self.found,
                 connect_s=self.found.connect_s + report.total.took_s,
                 connected=self.found.connected + count,
+                connect_others_s=_sum(self.found.connect_others_s, others.used_s),
+                connect_available_s=self.found.connect_available_s + others.available_s,
             )
 
     def note_answers(self, report: Report, stage: int) -> int:
@@ -90,3 +93,8 @@ class Books:
     def latency(self, stage: int) -> Histogram:
         """Return how long the replies of a stage took."""
         return merged(self._latency[stage])
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    """Return the sum; unknown if one of them is."""
+    return None if one is None or other is None else one + other

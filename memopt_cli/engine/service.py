@@ -53,6 +53,9 @@ class Service(Protocol):
     def members(self) -> tuple[Living, ...]:
         """Return its processes; raises `TargetError` when it has ended."""
 
+    def collect(self) -> None:
+        """Have it collect its garbage, where it was said how; raises `TargetError`."""
+
     def heap(self) -> ServerHeap | None:
         """Return its heap as it counts it itself; `None` if it does not."""
 
@@ -86,6 +89,9 @@ class BundledService:
             if each is None:
                 raise SubjectDied(f"a process of the server ({pid}) has ended", hint=self.note)
         return tuple(each for _, each in found if each is not None)
+
+    def collect(self) -> None:
+        """Do nothing: what its connections leave behind is no garbage that waits."""
 
     def heap(self) -> ServerHeap:
         """Return the heaps of all processes."""

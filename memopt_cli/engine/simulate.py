@@ -21,7 +21,7 @@ from memopt_cli.engine.judging import Judge
 from memopt_cli.engine.profiling import Profiler
 from memopt_cli.engine.sampler import Sampler
 from memopt_cli.engine.stopping import Stopped
-from memopt_cli.errors import MeasurementError, TargetError
+from memopt_cli.errors import MeasurementError, TargetError, UsageError
 from memopt_cli.profiler import environment
 from memopt_cli.scenario.sockets import REAL
 from memopt_cli.workloads.outlook import expected_operations, peak_units
@@ -61,6 +61,10 @@ def simulate(
     still runs. A
     stop request ends the run at once; what was measured has been told by then.
 
+    Raises:
+        UsageError: Something that only a start can tell is not as it was asked for, such as
+            a port that is taken; the run has been told as failed.
+
     Args:
         plan: The scenario and the cells of its matrix.
         scenario_yaml: The same, expanded, for the record.
@@ -87,10 +91,14 @@ def simulate(
                 yield from connected_variant(cell, variant, services, clock, stop)
             else:
                 yield from _variant(cell, variant, launcher, clock, stop, judge)
-        except (TargetError, MeasurementError) as exc:
+        except (TargetError, MeasurementError, UsageError) as exc:
             failure = f"{exc}. {exc.hint}".rstrip(". ")
             outcome, reason = Outcome.FAILED, f"{variant.name}: {failure}"
             yield VariantEnded(Outcome.FAILED, failure=failure)
+            if isinstance(exc, UsageError):
+                # The next variant would be asked for in the same way.
+                yield RunEnded(outcome, reason, stop.signal, clock.now() - began)
+                raise
         except Stopped:
             outcome, reason = stop.outcome or Outcome.INTERRUPTED, stop.reason
             yield VariantEnded(outcome, failure=reason)

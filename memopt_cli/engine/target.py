@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
+from memopt_cli.engine import collecting
 from memopt_cli.engine.command import Command
 from memopt_cli.engine.service import Speech
 from memopt_cli.errors import SubjectDied, SubjectHung, UsageError
@@ -131,6 +132,8 @@ class TargetService:
             if found is None:
                 raise SubjectDied(f"there is no process {pid}")
             self._first = found
+            values["pid"] = str(pid)
+            self._collect = tuple(_filled(word, values) for word in target.collect or ())
             self._tree = Tree(found)
             self._wait_until_it_listens(target.ready_within_s, check)
             # Its children are there when it listens, at the latest with the first connection.
@@ -150,6 +153,11 @@ class TargetService:
         if status or not found:
             raise self._death()
         return found
+
+    def collect(self) -> None:
+        """Have it collect its garbage, if the scenario says how."""
+        if self._collect:
+            collecting.collect(self._collect, log=self._log)
 
     def heap(self) -> None:
         """Return nothing: it does not tell."""
@@ -215,7 +223,7 @@ class TargetService:
 
 def _values(target: TargetSection, opened: ExitStack) -> dict[str, str]:
     """Return what the placeholders stand for, as far as they are there."""
-    texts = " ".join((target.url, *(target.command or ())))
+    texts = " ".join((target.url, *(target.command or ()), *(target.collect or ())))
     values = {"python": sys.executable, "scenarios": str(shipped_dir())}
     if "{port}" in texts:
         values["port"] = str(_free_port())

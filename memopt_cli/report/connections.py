@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from memopt_cli.analysis.established import WIDEST
 from memopt_cli.report import wording
 from memopt_cli.report.tables import table
 from memopt_cli.units import format_count, format_duration, format_size
@@ -19,6 +20,12 @@ _HELD = (
     "anonymous memory of all processes of the server, read at rest; the kernel's objects and "
     "buffers are those of both ends, and in no figure of the server's. *Verified* connections "
     "answered a request of their own; where none was asked, the server's descriptors are counted."
+)
+
+_WIDE = (
+    "**{variant}**: the interval is {half:.0%} of memory per connection, though memory was at rest "
+    "at every plateau: it grows in steps. More connections make them matter less, more plateaus "
+    "show them better; of a runtime with garbage ask for a collection (`target.collect`)."
 )
 
 _WAVES = (
@@ -38,8 +45,22 @@ def sections(run: RunFindings) -> list[str]:
         "## Real connections",
         table(["", *(variant.label for variant, _ in found)], rows),
         _HELD,
+        *_wide(found),
         *_waves(found),
     ]
+
+
+def _wide(found: Sequence[tuple[VariantFindings, Established]]) -> list[str]:
+    """Return why memory per connection is not known better, where it is not."""
+    told = []
+    for variant, one in found:
+        memory = variant.memory.per_unit
+        if memory is None or memory.value <= 0:
+            continue
+        half = (memory.high - memory.low) / 2 / memory.value
+        if half > WIDEST and not one.restless:
+            told.append(_WIDE.format(variant=variant.label, half=half))
+    return told
 
 
 def _waves(found: Sequence[tuple[VariantFindings, Established]]) -> list[str]:
@@ -88,7 +109,9 @@ def _connecting(one: Established) -> str:
     if not found.connected or not found.connect_s:
         return wording.NOT_MEASURED
     rate = format_count(found.connected / found.connect_s)
-    return f"{format_duration(found.connect_s)}, {rate} per second"
+    share = found.connect_others_share
+    others = f"; others took {share:.0%} of the processors" if share else ""
+    return f"{format_duration(found.connect_s)}, {rate} per second{others}"
 
 
 def _connect_times(one: Established) -> str:
@@ -142,6 +165,7 @@ def document(
         "held": None if one.peak is None else one.peak.ready,
         "verified": one.verified,
         "connect_s": found.connect_s if found.connected else None,
+        "connect_others_share": found.connect_others_share,
         "connect_p50_s": found.connect_p50_s,
         "connect_p99_s": found.connect_p99_s,
         "connect_max_s": found.connect_max_s,

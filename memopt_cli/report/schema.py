@@ -176,6 +176,7 @@ _CONNECTIONS = {
             "held": _MAYBE_COUNT,
             "verified": {"type": ["integer", "null"]},
             "connect_s": _MAYBE_NUMBER,
+            "connect_others_share": _MAYBE_NUMBER,
             "connect_p50_s": _MAYBE_NUMBER,
             "connect_p99_s": _MAYBE_NUMBER,
             "connect_max_s": _MAYBE_NUMBER,

@@ -153,7 +153,12 @@ def _sockets(section: SocketsSection) -> dict[str, Any]:
 def _target(section: TargetSection) -> dict[str, Any]:
     tls, needs = section.tls, section.needs
     out: dict[str, Any] = {"url": section.url}
-    given = {"command": section.command, "pid": section.pid, "protocol": section.protocol}
+    given = {
+        "command": section.command,
+        "pid": section.pid,
+        "collect": section.collect,
+        "protocol": section.protocol,
+    }
     out |= {key: value for key, value in given.items() if value is not None}
     named: dict[str, Any] = {
         "environment": section.environment,

@@ -61,12 +61,10 @@ METRICS: Final = ("memory_kept_per_connection", "kernel_memory_per_connection", 
 """What a threshold can judge of real connections only."""
 
 PLACEHOLDERS: Final = ("port", "python", "scenarios", "scratch")
-"""
-What a target's command and URL may have in braces.
+"""A free port, this Python, the folder of the shipped scenarios, and an empty one for the run."""
 
-A free port, this Python, the folder of the shipped scenarios, and an empty folder
-that is removed after the run.
-"""
+OF_COLLECT: Final = (*PLACEHOLDERS, "pid")
+"""What the command that has a target collect may have in braces: its process too."""
 
 _MOST_WORDS = 1000
 _MOST_PID = 2**22
@@ -195,6 +193,13 @@ class TargetSection(DrivingSection):
         description="How to start it; {port} is a free port, {scratch} a folder for the run.",
     )
     pid: Pid | None = Field(default=None, description="Its process, if it runs already.")
+    collect: Annotated[tuple[Text, ...], BeforeValidator(items(_MOST_WORDS))] | None = Field(
+        default=None,
+        description=(
+            "Command that has it collect its garbage, run each time before memory is read: "
+            '[kill, -USR1, "{pid}"], [jcmd, "{pid}", GC.run].'
+        ),
+    )
     environment: Texts = Field(default={}, description="Variables for the command.")
     protocol: Text | None = Field(
         default=None, description="A protocol of your own, as module:Class, in place of the URL's."
@@ -279,10 +284,15 @@ def _of_target(scenario: Scenario) -> Iterator[Fault]:
     if (target.command is None) == (target.pid is None):
         what = "a target needs either a command, which is started, or the pid of what runs already"
         yield Fault(("target",), what, "Give one of them: memory is read by process.")
-    for text in (target.url, *(target.command or ())):
-        for name in _BRACED.findall(text):
-            if name not in PLACEHOLDERS:
-                hint = nearest(name, PLACEHOLDERS)
-                yield Fault(("target",), f"unknown placeholder '{{{name}}}'", hint)
+    yield from _of_braces((target.url, *(target.command or ())), PLACEHOLDERS)
+    yield from _of_braces(target.collect or (), OF_COLLECT)
     if len(scenario.variants) > 1:
         yield Fault(("variants",), "several variants of one target", "Remove all but one.")
+
+
+def _of_braces(texts: tuple[str, ...], known: tuple[str, ...]) -> Iterator[Fault]:
+    for text in texts:
+        for name in _BRACED.findall(text):
+            if name not in known:
+                hint = nearest(name, known)
+                yield Fault(("target",), f"unknown placeholder '{{{name}}}'", hint)

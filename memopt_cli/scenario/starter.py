@@ -18,7 +18,7 @@ name: {name}
 description: A thousand connections, plain and optimized.
 tags: {{kind: example}}            # labels that go with the run
 
-workload: connections            # connections, agents, or synthetic: units of known size
+workload: connections            # connections, agents, sockets, target, or synthetic
 connections:
   capabilities_size: 1KiB        # handshake document that a naive server keeps per connection
   distinct_capabilities: 8       # how many different ones the clients send
@@ -26,8 +26,22 @@ connections:
   writes: 30%                    # share of the messages that write
   retained_messages: 0           # how many a naive server keeps per connection
   receive_buffer: 4KiB           # what a naive server keeps per connection
-# For agents see: memopt scenarios show agents-75
-# With workload: synthetic, and units: in place of connections: in each stage:
+# With workload: agents, and agents: in place of connections: in each stage (agents-75 shows more):
+# agents:
+#   mix: {{G20: 70%, chain10: 30%}}  # models and shares, 100% in all
+#   history: 256                 # actions that an agent remembers
+#   probes: 50                   # agents of each variant that are judged against naive ones
+# With workload: sockets, real TCP connections on clock: wall (sockets-10k shows more):
+# sockets:
+#   handshake_size: 20kB         # document that each client sends
+#   message_size: 16B            # text of each request
+# With workload: target, the same to anybody's server, which is started and ended:
+# target:
+#   command: [redis-server, --port, "{{port}}", --save, ""]   # {{port}} is a free one
+#   url: redis://127.0.0.1:{{port}}  # or rediss, http(s), ws(s), mcp+http(s), jsonrpc+tcp, tcp
+#   collect: [kill, -USR1, "{{pid}}"]   # run before memory is read, for a runtime with garbage
+#   close: reset                 # how connections end; or in-order
+# With workload: synthetic, units of known size, and units: in place of connections: in each stage:
 # synthetic:
 #   bytes_per_unit: 1KiB         # memory of one unit
 #   leak_per_operation: 0B       # a planted fault

@@ -197,6 +197,28 @@ def test_a_leak_over_waves_fails_the_run() -> None:
     assert (ExitCode.PASSED, ExitCode.THRESHOLDS_CROSSED) == (asked.exit_code, below.exit_code)
 
 
+@pytest.mark.parametrize(
+    ("others_s", "verdict"),
+    [
+        # Of two processors, for two seconds: alone it would have taken 2 s, 1.8 s, 1.4 s.
+        (0.0, Verdict.CROSSED),
+        (0.4, Verdict.CROSSED),
+        (1.2, Verdict.INCONCLUSIVE),
+        (None, Verdict.CROSSED),
+    ],
+)
+def test_connecting_that_others_slowed_crosses_nothing(
+    others_s: float | None, verdict: Verdict
+) -> None:
+    """Two seconds are too long, unless they would not have been without other programs."""
+    recording = replace(WELL, connect_s=2.0, connect_others_s=others_s, connect_available_s=4.0)
+    run = found(recording, connect_time=["value<1.5s"])
+    (judged,) = [result for result in run.thresholds if result.metric == "connect_time"]
+
+    assert verdict is judged.verdict
+    assert ("30% of the processors" in judged.reason) == (verdict is Verdict.INCONCLUSIVE)
+
+
 @pytest.mark.parametrize("metric", ["memory_kept_per_connection", "connect_time"])
 def test_nothing_passes_that_was_not_measured(metric: str) -> None:
     """Without connections each metric of theirs is inconclusive."""

@@ -1,7 +1,8 @@
 """
 Real connections: how fast 100,000 are there, what a driver needs for one, and what is left after.
 
-Everything is on this machine, server and drivers on the same cores. ``--quick`` opens 2,000.
+Everything is on this machine, server and drivers on the same cores; what other programs take of
+those meanwhile is told, as it makes the connect phase longer. ``--quick`` opens 2,000.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+from memopt_cli.engine.neighbours import Neighbours
+from memopt_cli.profiler.process import ProcessReader
 from memopt_cli.workloads.sockets.plan import plan
 from memopt_cli.workloads.sockets.server.fleet import Fleet
 from memopt_cli.workloads.sockets.settings import DriverSettings
@@ -21,7 +24,9 @@ from tests.benchmarks.goals import Goal, print_goals
 COUNT = 100_000
 QUICK = 2_000
 SERVERS = 6
-HANDSHAKE_BYTES = 20_000
+HANDSHAKES_BYTES = (0, 1024, 20_000)
+"""None, that of the scenario sockets-100k, and what MCP clients send."""
+
 PLATEAUS = 4
 RUNS = 3
 MOST_WAITED_S = 30.0
@@ -43,6 +48,16 @@ def anonymous_bytes(pid: int) -> int:
     return 1024 * int(text.split("Anonymous:")[1].split()[0])
 
 
+def cpu_s(pids: list[int]) -> float:
+    """Return the processor time of processes."""
+    readers = [ProcessReader(pid) for pid in pids]
+    try:
+        return sum(reader.activity().cpu_s for reader in readers)
+    finally:
+        for reader in readers:
+            reader.close()
+
+
 def whole_run(count: int, handshake_bytes: int) -> tuple[float, float, int]:
     """Open, use once and close so many connections; return two times and how many are missing."""
     settings = DriverSettings(
@@ -52,9 +67,12 @@ def whole_run(count: int, handshake_bytes: int) -> tuple[float, float, int]:
     with Fleet("optimized", processes=SERVERS) as fleet:
         shares = plan(count, fleet.destinations)
         with Shards(settings, shares) as shards:
+            neighbours = Neighbours(cpu_s(fleet.pids))
             began_s = time.perf_counter()
-            ready = shards.connect(count).total
+            report = shards.connect(count)
             connected_s = time.perf_counter() - began_s
+            ready, ours_s = report.total, sum(tally.cpu_s for tally in report.tallies)
+            others = neighbours.since(cpu_s(fleet.pids), ours_s)
             used = shards.roundtrip()
             there = sockets()
             began_s = time.perf_counter()
@@ -66,7 +84,8 @@ def whole_run(count: int, handshake_bytes: int) -> tuple[float, float, int]:
     after = sockets()
     failed = sum(closed.failures.values())
     print(
-        f"  connected in {connected_s:.2f} s ({count / connected_s:,.0f}/s), first packet "
+        f"  connected in {connected_s:.2f} s ({count / connected_s:,.0f}/s), of the processors "
+        f"others took {(others.used_s or 0) / others.available_s:.0%}; first packet "
         f"sent again {ready.slow_connects}; one request on each {used.total.took_s:.2f} s, "
         f"p50 {(used.latency.quantile_s(0.5) or 0) * 1e3:.2f} ms, "
         f"p99 {(used.latency.quantile_s(0.99) or 0) * 1e3:.2f} ms; closed in {gone_s:.2f} s; "
@@ -100,7 +119,7 @@ def main() -> None:
     quick = "--quick" in sys.argv
     count = QUICK if quick else COUNT
     goals = []
-    for handshake_bytes in (0, HANDSHAKE_BYTES):
+    for handshake_bytes in HANDSHAKES_BYTES:
         print(f"{count:,} connections, a handshake of {handshake_bytes:,} B:")
         runs = [whole_run(count, handshake_bytes) for _ in range(1 if quick else RUNS)]
         name = f"handshake {handshake_bytes:,} B"

@@ -16,11 +16,12 @@ import pytest
 from memopt_cli.analysis.findings import judge
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.results import LeakVerdict
-from memopt_cli.engine import settling, shortfall, target
+from memopt_cli.engine import collecting, settling, shortfall, target
 from memopt_cli.engine.stopping import StopRequest
-from memopt_cli.errors import UsageError
+from memopt_cli.errors import SubjectHung, UsageError
 from memopt_cli.exit_codes import ExitCode
 from memopt_cli.scenario.model import Scenario
+from memopt_cli.store import reader
 from memopt_cli.workloads.sockets.shards import Shards
 from tests.exactly import ROOT, connected_to, exact, recorded
 
@@ -74,6 +75,41 @@ def test_a_kibibyte_of_each_closed_connection_is_a_leak(tmp_path: Path, *, keep:
     else:
         assert LeakVerdict.NO_LEAK is real.waves.verdict
         assert kept.low <= 0 <= kept.high
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_garbage_is_no_leak_where_it_may_be_collected(tmp_path: Path, *, asked: bool) -> None:
+    """A runtime that is told to collect before each reading keeps nothing; untold it all."""
+    collect = {"collect": ["kill", "-USR1", "{pid}"]} if asked else {}
+    command = ["{python}", "-m", "tests.workloads.sockets.littering", "{port}"]
+    scenario = connected_to(command, 300, plateaus=2, waves=4, **collect)
+    real = measured(scenario, tmp_path).connections
+
+    assert real is not None
+    assert (LeakVerdict.NO_LEAK if asked else LeakVerdict.LEAK) is real.waves.verdict
+
+
+@pytest.mark.parametrize(
+    ("collect", "said"),
+    [
+        (["no-such-program"], "cannot be started"),
+        (["false"], "failed with exit code 1"),
+    ],
+)
+def test_a_collection_that_cannot_be_asked_for(
+    tmp_path: Path, collect: list[str], said: str
+) -> None:
+    """Memory is not read with garbage in it that should not be there."""
+    with pytest.raises(UsageError, match=said):
+        recorded(connected_to(exact("c", KIB), 20, plateaus=1, collect=collect), tmp_path)
+    assert said in reader.read(tmp_path).reason
+
+
+def test_a_collection_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is waited for, not for ever, and what was started is ended."""
+    monkeypatch.setattr(collecting, "WITHIN_S", 0.2)
+    with pytest.raises(SubjectHung, match="has not ended after 200 ms"):
+        collecting.collect(["sleep", "600"], log=tmp_path / "log")
 
 
 FAILURES = [
@@ -238,6 +274,9 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         url = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(UsageError, match="something listens on"):
             recorded(connected_to(["sleep", "9"], 1, url=url), tmp_path)
+    recording = reader.read(tmp_path)
+    assert (Outcome.FAILED, "something listens on" in recording.reason) == (recording.outcome, True)
+    assert [Outcome.FAILED] == [variant.outcome for variant in recording.variants]
 
 
 def test_secrets_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

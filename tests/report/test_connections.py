@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import jsonschema
 
@@ -44,10 +45,21 @@ REAL = found(
 )
 
 
+def test_why_memory_is_not_known_better() -> None:
+    """An interval above five parts in a hundred is told with what would help."""
+    at_rest = replace(RECORDING, looks=(look(0), look(1000)))
+    real = Established(at_rest, look(1000), None, None, LEAKS)
+    memory = replace(REAL.memory, per_unit=estimate(2048, 128))
+    text = markdown(run(found(gc_pause=None, connections=real, memory=memory)))
+
+    assert "the interval is 6% of memory per connection" in text
+
+
 def test_the_section_on_connections() -> None:
     """How many were held and verified, how they were made, the kernel's part, what failed."""
     text = markdown(run(REAL))
 
+    assert "it grows in steps" not in text
     for row in (
         "| processes: server, drivers | 6, 2 |",
         "| held of asked, verified | 1,000 of 1,000, 998 |",

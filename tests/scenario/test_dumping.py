@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import Any
 
 import pytest
@@ -164,3 +165,25 @@ def test_starter_has_every_key() -> None:
     assert set(source.parse(dump(Scenario.model_validate(document.data)), "d").data) == set(
         document.data
     )
+
+
+@pytest.mark.parametrize("workload", ["agents", "sockets", "target", "synthetic"])
+def test_the_other_workloads_of_the_starter(workload: str) -> None:
+    """What the starter says of each other workload in a comment is valid in a scenario of it."""
+    lines = iter(starter("mine").splitlines())
+    block = [next(line for line in lines if line == f"# {workload}:")]
+    block += takewhile(lambda line: line.startswith("#   "), lines)
+    unit = {"agents": "agents", "synthetic": "units"}.get(workload, "connections")
+    text = "\n".join(
+        [
+            "version: 1",
+            "name: mine",
+            f"workload: {workload}",
+            *(line.removeprefix("# ") for line in block),
+            "load:",
+            "  clock: wall",
+            f"  stages: [{{name: up, duration: 1s, {unit}: 10}}]",
+        ]
+    )
+    scenario = Scenario.model_validate(source.parse(text, "mine.yaml").data)
+    assert (workload, len(block) > 1) == (scenario.workload, True)

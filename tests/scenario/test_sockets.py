@@ -27,6 +27,7 @@ REDIS: dict[str, Any] = {
     "headers": {"Authorization": "Bearer ${TOKEN}"},
     "tls": {"cafile": "ca.pem", "verify": "off"},
     "sources": ["127.0.0.1"],
+    "collect": ["kill", "-USR1", "{pid}"],
     "needs": {"programs": ["redis-server"], "hint": "Install it."},
     "ready_within": "5s",
 }
@@ -81,6 +82,8 @@ REFUSED = [
     (target(url="http://127.0.0.1:99999"), "is no URL"),
     (target(pid=7), "either a command, which is started, or the pid"),
     (target(command=["x", "{prt}"]), "unknown placeholder '{prt}'"),
+    (target(command=["x", "{pid}"]), "unknown placeholder '{pid}'"),
+    (target(collect=["x", "{pi}"]), "unknown placeholder '{pi}'"),
     (target(headers={"A": ["b"]}), "expected text for A"),
     (target(settle_whithin="1s"), "unknown key 'settle_whithin'"),
     (written("sockets", target=REDIS), "section 'target' in a scenario of workload 'sockets'"),

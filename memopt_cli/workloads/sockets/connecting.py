@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _BIND_ADDRESS_NO_PORT = 24
 """`IP_BIND_ADDRESS_NO_PORT` of Linux: the port is chosen when it is known where to."""
 
+_BY_ITSELF = ("127.0.0.1", "127.0.0.1")
+"""From this address the system connects to that one without being told."""
+
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _BATCH = 32
 _LOOK_AGAIN_NS = 500_000
@@ -166,12 +169,13 @@ class _Lanes:
 def _begun(lane: Lane) -> int:
     """Return the descriptor of a connection that is being made; raises `OSError`."""
     family = socket.AF_INET6 if ":" in lane.host else socket.AF_INET
-    end = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    # The type below `socket.socket`, which takes half as long to make.
+    end = socket.SocketType(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         # At once, so that even a driver that is killed leaves no TIME_WAIT behind.
         end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if lane.source is not None:
+        if lane.source is not None and (lane.source, lane.host) != _BY_ITSELF:
             end.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
             end.bind((lane.source, 0))
         code = end.connect_ex((lane.host, lane.port))

@@ -1,0 +1,286 @@
+"""Walks the stages of real connections: opens, uses, measures and closes them."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from memopt_cli.analysis.connections import Look
+from memopt_cli.analysis.recording import StageSpan
+from memopt_cli.engine import shortfall
+from memopt_cli.engine.connection_books import Books
+from memopt_cli.engine.events import (
+    ConnectionsCounted,
+    DurationsRecorded,
+    SampleTaken,
+    StageStarted,
+)
+from memopt_cli.engine.neighbours import Neighbours
+from memopt_cli.engine.service_reading import ServiceReader
+from memopt_cli.engine.stopping import Stopped
+from memopt_cli.errors import MemoptError, TargetError
+from memopt_cli.profiler import kernel
+from memopt_cli.workloads import rates
+from memopt_cli.workloads.sockets.plan import plan
+from memopt_cli.workloads.sockets.settings import DriverSettings
+from memopt_cli.workloads.sockets.shards import Shards
+from memopt_cli.workloads.sockets.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from memopt_cli.analysis.recording import Sample
+    from memopt_cli.engine.clock import Clock
+    from memopt_cli.engine.events import Event
+    from memopt_cli.engine.service import Service
+    from memopt_cli.engine.stopping import StopRequest
+    from memopt_cli.scenario.model import Scenario, Stage
+    from memopt_cli.scenario.sockets import DrivingSection
+    from memopt_cli.workloads.sockets.tally import Report
+
+_T = TypeVar("_T")
+
+WARM_UP = 32
+"""Connections of each driver that are made, used and closed before the first reading."""
+
+_LOOK_EVERY_S = 0.05
+_SLOWEST_PER_S = 50.0
+"""A server that opens, or answers, fewer in a second is not waited for to the end."""
+
+_SHORTEST_WAIT_S = 60.0
+
+
+def section_of(scenario: Scenario) -> DrivingSection:
+    """Return the section of the scenario's workload."""
+    return scenario.target if scenario.target is not None else scenario.sockets
+
+
+class Walk:
+    """The connections of one variant; a context manager that ends the drivers."""
+
+    def __init__(
+        self, scenario: Scenario, service: Service, clock: Clock, stop: StopRequest
+    ) -> None:
+        self._scenario, self._service = scenario, service
+        self._load, self._section = scenario.load, section_of(scenario)
+        self._stop = stop
+        self._stage = self._wanted = self._held = 0
+        self._answered: int | None = None
+        self._growing = True
+        self._well = Tally()
+        self._transcript = hashlib.blake2b(digest_size=16)
+        self._failure: BaseException | None = None
+        with ExitStack() as opened:
+            within_s = self._section.settle_within_s
+            self._server = opened.enter_context(ServiceReader(service, clock, stop, within_s))
+            self._shards = opened.enter_context(self._drivers())
+            # Before the drivers end, nothing waits for them any more.
+            self._thread = opened.enter_context(ThreadPoolExecutor(1))
+            self._opened = opened.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._failure = self._failure or Stopped("the walk is over")
+        self._opened.close()
+
+    @property
+    def transcript(self) -> str:
+        """A digest of what was done; equal for two variants that were asked for the same."""
+        return self._transcript.hexdigest()
+
+    def events(self) -> Iterator[Event]:
+        """Walk all stages; what was counted up to a failure or a stop is told too."""
+        try:
+            yield from self._warm_up()
+            for number, stage in enumerate(self._load.stages):
+                yield from self._walk_stage(number, stage)
+        except (MemoptError, Stopped):
+            yield ConnectionsCounted(self.books.found)
+            raise
+
+    def _drivers(self) -> Shards:
+        speech, section = self._service.speech, self._section
+        shares = plan(
+            self._load.peak_units or 1,
+            speech.destinations,
+            drivers=section.drivers or None,
+            sources=speech.sources or None,
+        )
+        settings = DriverSettings(
+            speech.protocol,
+            speech.options,
+            speech.authority,
+            (),
+            tls=speech.tls,
+            allow_remote=speech.allow_remote,
+            window=speech.window,
+            answer_within_s=section.answer_within_s,
+            search_path=speech.search_path,
+        )
+        self.books = Books(len(shares))
+        return Shards(settings, shares, check=self._interrupted)
+
+    def _warm_up(self) -> Iterator[Event]:
+        """Have every part of both sides used once: its first cost is no connection's."""
+        count = min(WARM_UP * self.books.found.drivers, self._load.peak_units or 1)
+        report = yield from self._during(lambda: self._shards.connect(count))
+        self._check(report, asked=count, found=report.total.ready, what="first connections came")
+        if any(stage.rounds for stage in self._load.stages):
+            report = yield from self._during(self._shards.roundtrip)
+            answered = report.total.answered
+            self._check(report, asked=count, found=answered, what="first requests were answered")
+        reset = self._service.speech.reset
+        report = yield from self._during(lambda: self._shards.drop(reset=reset))
+        self._server.begin()
+        self._well = report.total
+        self.books.begin(report, servers=self._server.processes)
+
+    def _walk_stage(self, number: int, stage: Stage) -> Iterator[Event]:
+        self._stage, began_s = number, self._server.at_s
+        ends_s = began_s + stage.duration_s
+        yield StageStarted(number, StageSpan(stage.name, began_s, ends_s, stage.units))
+        first, last = self._held, stage.units or 0
+        for part in range(1, stage.plateaus + 1):
+            yield from self._move_to(first + round((last - first) * part / stage.plateaus))
+            yield from self._ask(stage)
+            yield from self._pass(stage, began_s + stage.duration_s * part / stage.plateaus)
+            yield from self._look()
+        yield StageStarted(number, StageSpan(stage.name, began_s, self._server.at_s, stage.units))
+        latency = self.books.latency(number)
+        yield DurationsRecorded(number, {}, latency, 0, recorder_installed=False)
+
+    def _move_to(self, units: int) -> Iterator[Event]:
+        """Open or close connections until there are so many."""
+        rate, change = self._load.arrival_rate_per_s or None, units - self._held
+        self._wanted, self._answered = units, None
+        self._transcript.update(f"{change} ".encode())
+        if change > 0:
+            report = yield from self._connect(change, rate)
+        elif change < 0:
+            self._growing = False
+            reset = self._service.speech.reset
+            report = yield from self._during(
+                lambda: self._shards.drop(-change, rate_per_s=rate, reset=reset)
+            )
+            self.books.note(report)
+        else:
+            return
+        self._hold(report)
+
+    def _connect(self, count: int, rate_per_s: float | None) -> Generator[Event, None, Report]:
+        """Open so many connections, and note for whom else the processors worked meanwhile."""
+        within_s = _patience_s(count) + (count / rate_per_s if rate_per_s else 0.0)
+        neighbours = Neighbours(self._server.cpu_s())
+        report = yield from self._during(
+            lambda: self._shards.connect(count, rate_per_s=rate_per_s, within_s=within_s)
+        )
+        drivers_cpu_s = sum(tally.cpu_s for tally in report.tallies)
+        others = neighbours.since(self._server.cpu_s(), drivers_cpu_s)
+        self.books.note_connecting(report, count, others, first=self._growing)
+        return report
+
+    def _ask(self, stage: Stage) -> Iterator[Event]:
+        """Have each connection answered as often as the stage demands, one after the other."""
+        asked = self._held * stage.rounds
+        if not asked:
+            return
+        report = yield from self._during(
+            lambda: self._shards.roundtrip(rounds=stage.rounds, within_s=_patience_s(asked))
+        )
+        answered = self.books.note_answers(report, self._stage)
+        self._transcript.update(f"{answered}/{stage.rounds} ".encode())
+        self._check(report, asked=asked, found=answered, what="requests were answered")
+        self._answered = answered // stage.rounds
+
+    def _pass(self, stage: Stage, until_s: float) -> Iterator[Event]:
+        """Let the rest of the stage's time pass: with messages by a schedule, or idle."""
+        left_s = until_s - self._server.at_s
+        rate = rates.message_rate_per_s(self._load, stage) * self._held
+        if left_s <= 0:
+            return
+        if not rate:
+            yield from self._during(lambda: self._shards.hold(left_s))
+            return
+        report = yield from self._during(lambda: self._shards.load(left_s, rate_per_s=rate))
+        self.books.note_answers(report, self._stage)
+        self.books.note_limit(report)
+
+    def _look(self) -> Iterator[Event]:
+        """Wait until the server is at rest, and read everything."""
+        settled = self._server.settle()
+        report = self._shards.stats()
+        self.books.note(report)
+        yield SampleTaken(self._sample(plateau=True))
+        memory = kernel.read()
+        self.books.note_look(
+            Look(
+                at_s=self._server.sampled_at_s,
+                stage=self._stage,
+                asked=self._wanted,
+                ready=report.total.ready,
+                accepted=self._server.accepted,
+                answered=self._answered,
+                settled_s=settled.took_s,
+                at_rest=settled.at_rest,
+                slab_bytes=memory.slab_bytes,
+                buffers_bytes=memory.buffers_bytes,
+            )
+        )
+        yield ConnectionsCounted(self.books.found)
+        self._hold(report)
+
+    def _hold(self, report: Report) -> None:
+        """Take in how many connections there are; raises unless it is as many as wanted."""
+        self._held = report.total.ready
+        self._check(report, asked=self._wanted, found=self._held, what="connections are held")
+        self._well = report.total
+
+    def _check(self, report: Report, *, asked: int, found: int, what: str) -> None:
+        shortfall.check(
+            report,
+            asked=asked,
+            found=found,
+            what=what,
+            before=self._well,
+            accepted=self._server.accepted,
+            alive=self._service.members,
+        )
+
+    def _during(self, command: Callable[[], _T]) -> Generator[Event, None, _T]:
+        """Have the drivers do something, and sample the server meanwhile."""
+        future = self._thread.submit(command)
+        interval_s = self._scenario.sampling.interval_s
+        while wait([future], timeout=_LOOK_EVERY_S).not_done:
+            try:
+                self._service.members()
+            except TargetError as exc:
+                self._failure = exc
+                wait([future])
+                raise
+            if self._server.has_begun and self._server.since_sample_s >= interval_s:
+                yield SampleTaken(self._sample(plateau=False))
+        return future.result()
+
+    def _interrupted(self) -> None:
+        """Raise what ends a wait for the drivers."""
+        if self._failure is not None:
+            raise self._failure
+        self._stop.check()
+
+    def _sample(self, *, plateau: bool) -> Sample:
+        return self._server.sample(
+            stage=self._stage,
+            units=self._held,
+            operations=self.books.answered,
+            busy_s=self.books.busy_s,
+            plateau=plateau,
+        )
+
+
+def _patience_s(count: int) -> float:
+    """Return how long so many connections, or requests, are waited for."""
+    return max(_SHORTEST_WAIT_S, count / _SLOWEST_PER_S)
