@@ -43,6 +43,8 @@ def _created(path: Path, tables: str) -> sqlite3.Connection:
         base.execute("PRAGMA journal_mode=WAL")
         base.execute("PRAGMA synchronous=NORMAL")
         base.execute("PRAGMA wal_autocheckpoint=60")
+        # Rows are only added: of two megabytes of pages, which it would keep, it reads none again.
+        base.execute("PRAGMA cache_size=-256")
         base.executescript(tables)
     except sqlite3.Error:
         base.close()
