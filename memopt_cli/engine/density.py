@@ -23,13 +23,17 @@ if TYPE_CHECKING:
     Slots = NDArray[np.uint32]
 
 FIRST: Final = 16
-"""Agents taken in at once before anything is known: their models come with them."""
+"""Most that are taken in at once before anything is known: their models come with them."""
 
 PARTS: Final = 8
 """Of the way to the limit, each a plateau: a slope needs several, far from each other."""
 
 MOST: Final = 4096
 """Agents taken in at once: a subject that steps one after the other answers in time."""
+
+
+SLACK_BYTES: Final = 1024**2
+"""Left free for what a step holds while it is done."""
 
 
 class Memory(Protocol):
@@ -48,7 +52,7 @@ class Room:
     def __init__(self, memory: Memory, limit_bytes: int, settings: AgentsSettings) -> None:
         self._memory, self._limit_bytes, self._settings = memory, limit_bytes, settings
         self._first: tuple[int, int] | None = None
-        self._most = self._peak_bytes = 0
+        self._most = self._peak_bytes = self._empty_bytes = 0
         self.there = 0
         """Agents that are there, as the subject tells."""
 
@@ -66,7 +70,7 @@ class Room:
             return 0
         left = self._limit_bytes - self.look()
         each = self._each_bytes(self._limit_bytes - left)
-        if left < max(each, largest_agent_bytes(self._settings)):
+        if left < self._next_bytes(each):
             self.stopped = True
             return 0
         if left > (available := self._memory.available_bytes()):
@@ -75,7 +79,9 @@ class Room:
                 f"machine has {format_size(max(0, available))}",
                 hint="Lower agents.until, or free memory.",
             )
-        part = FIRST if self._first is None else self._limit_bytes / each / PARTS
+        part = (self._limit_bytes - self._empty_bytes) / each / PARTS
+        if self._first is None:
+            part = min(part, FIRST)
         # Half of what is left, so that an agent may take twice of what those before it did.
         return max(1, int(min(waiting, left / each / 2, part, MOST)))
 
@@ -86,14 +92,23 @@ class Room:
         self._most = max(self._most, self.there)
         return held
 
+    def _next_bytes(self, each: float) -> float:
+        """Return what has to be left for one more, which may hold all twice while it is made."""
+        return SLACK_BYTES + max(each, 2 * largest_agent_bytes(self._settings))
+
     def _each_bytes(self, held: int) -> float:
-        """Return what an agent takes, the first ones and all that came with them left out."""
+        """
+        Return what an agent takes, computed or measured, whichever is more.
+
+        Of the first ones with all that came with them, of the others without.
+        """
         computed = max(1.0, agent_bytes(self._settings))
-        if self._first is None and self.there:
-            self._first = self.there, held
-        if self._first is None or self.there <= self._first[0]:
+        if not self.there:
+            self._empty_bytes = held
             return computed
-        units, before = self._first
+        if self._first is None:
+            self._first = self.there, held
+        units, before = self._first if self.there > self._first[0] else (0, self._empty_bytes)
         return max(computed, (held - before) / (self.there - units))
 
     def found(self) -> Density:

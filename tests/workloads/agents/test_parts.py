@@ -29,10 +29,11 @@ def grown(**way: Any) -> Agents:
     return population
 
 
+@pytest.mark.parametrize("learners", [0.0, 1.0])
 @pytest.mark.parametrize("way", WAYS)
-def test_each_part_takes_time(way: str) -> None:
-    """Of every layout, tier and kind of agent; agents that learn are among them."""
-    population = grown(**{**WAYS[way], "threads": 1})
+def test_each_part_takes_time(way: str, learners: float) -> None:
+    """Of every layout and tier, and of agents that learn."""
+    population = grown(**{**WAYS[way], "threads": 1, "learners": learners})
     with told_apart(population.minds) as meter:
         population.drive(SLOTS, STEP, 0.0)
 
