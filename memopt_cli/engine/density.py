@@ -32,6 +32,10 @@ MOST: Final = 4096
 """Agents taken in at once: a subject that steps one after the other answers in time."""
 
 
+SLACK_BYTES: Final = 1024**2
+"""Left free for what a step holds while it is done."""
+
+
 class Memory(Protocol):
     """What is read of the subject, and of the machine around it."""
 
@@ -66,7 +70,7 @@ class Room:
             return 0
         left = self._limit_bytes - self.look()
         each = self._each_bytes(self._limit_bytes - left)
-        if left < max(each, largest_agent_bytes(self._settings)):
+        if left < self._next_bytes(each):
             self.stopped = True
             return 0
         if left > (available := self._memory.available_bytes()):
@@ -87,6 +91,10 @@ class Room:
         self._peak_bytes = max(self._peak_bytes, held)
         self._most = max(self._most, self.there)
         return held
+
+    def _next_bytes(self, each: float) -> float:
+        """Return what has to be left for one more, which may hold all twice while it is made."""
+        return SLACK_BYTES + max(each, 2 * largest_agent_bytes(self._settings))
 
     def _each_bytes(self, held: int) -> float:
         """

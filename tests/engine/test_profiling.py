@@ -36,6 +36,7 @@ def cycled(runner: Runner, **agents: Any) -> tuple[OperationProfile, float]:
         load={"arrival_rate": "1/s", "message_rate": "1/s", "stages": STAGES},
     )
     ended = next(one for one in events if isinstance(one, VariantEnded))
+    assert ended.failure == ""
     assert ended.profile is not None
     samples = [one.sample for one in events if isinstance(one, SampleTaken)]
     assert all(sample.heap_in_use_bytes is not None for sample in samples)
