@@ -27,7 +27,7 @@ _BY_ITSELF = ("127.0.0.1", "127.0.0.1")
 """From this address the system connects to that one without being told."""
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-_BATCH = 32
+_BATCH = 256
 _LOOK_AGAIN_NS = 500_000
 _GUESS = 256
 """Connections before the next look, where the server's queue cannot be seen."""

@@ -22,6 +22,16 @@ def test_a_hundred_thousand() -> None:
     assert {"127.0.0.1", "127.0.0.2"} == {lane.source for share in shares for lane in share.lanes}
 
 
+def test_each_driver_has_a_server_of_its_own() -> None:
+    """With as many of both; with more drivers than servers, two share one at most."""
+    shares = plan(60_000, _PORTS[:6], drivers=6)
+    assert [{port} for _, port in _PORTS[:6]] == [
+        {lane.port for lane in share.lanes} for share in shares
+    ]
+    shares = plan(60_000, _PORTS[:4], drivers=6)
+    assert 2 == max(len({lane.port for lane in share.lanes}) for share in shares)
+
+
 def test_one_port_takes_many_sources() -> None:
     """To a single port, 30,000 connections come from three addresses."""
     (share,) = plan(30_000, _PORTS[:1], per_driver=40_000)
