@@ -89,7 +89,7 @@ def test_a_glance_at_a_long_run_takes_no_more_memory(
 ) -> None:
     """Four times the samples are read in the same memory, to a tenth."""
     monkeypatch.setattr(thinned, "__kwdefaults__", {"most": 200})
-    peaks = []
+    peaks: list[int] = []
     for count in (1000, 1000, 4000):
         samples = [sample(float(at), stage=STEADY) for at in range(count)]
         folder = written(tmp_path / f"{len(peaks)}", [samples])
