@@ -271,5 +271,7 @@ def exit_code(outcome: Outcome, signal: int | None, verdict: Verdict) -> ExitCod
             return ExitCode.TARGET_FAILED
         case Outcome.INTERRUPTED:
             return _SIGNALS.get(signal or 0, ExitCode.INCONCLUSIVE)
+        case Outcome.STOPPED:
+            return ExitCode.UNFINISHED
         case _:
             return _EXIT_CODES[verdict]

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from memopt_cli.scenario.loading import Cell
     from memopt_cli.scenario.model import Scenario, Stage, Variant
     from memopt_cli.scenario.sockets import DrivingSection
+    from memopt_cli.store.resuming import Begun
     from memopt_cli.workloads.sockets.tally import Report
 
 _T = TypeVar("_T")
@@ -72,7 +73,12 @@ def section_of(scenario: Scenario) -> DrivingSection:
 
 
 def connected_variant(
-    cell: Cell, variant: Variant, services: Services, clock: Clock, stop: StopRequest
+    cell: Cell,
+    variant: Variant,
+    services: Services,
+    clock: Clock,
+    stop: StopRequest,
+    begun: Begun | None = None,
 ) -> Iterator[Event]:
     """
     Run one variant against its service; yields its events up to `VariantEnded`.

@@ -27,7 +27,7 @@ _ESTIMATE = {
     ],
 }
 _VERDICT = {"enum": ["passed", "crossed", "inconclusive"]}
-_OUTCOME = {"enum": ["running", "finished", "interrupted", "aborted", "failed"]}
+_OUTCOME = {"enum": ["running", "finished", "interrupted", "aborted", "failed", "stopped"]}
 
 
 def _object(properties: dict[str, Any], *, nullable: bool = False) -> dict[str, Any]:
