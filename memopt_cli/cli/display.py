@@ -108,7 +108,7 @@ class Display:
                 self.progress.update(self._task, description=self._label, state="starting")
                 if event.resumed_at_s is not None:
                     lived = format_duration(event.resumed_at_s)
-                    self._out.print(f"{self._label}: rebuilding what {lived} of load have left")
+                    self._out.print(f"{self._label}: goes on at {lived}, rebuilding its population")
             case events.StageStarted():
                 self._stage = event.stage.name
             case events.SampleTaken():

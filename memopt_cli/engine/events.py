@@ -70,6 +70,13 @@ class SampleTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckpointMade:
+    """Where the variant is, between two samples."""
+
+    checkpoint: Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
 class DurationsRecorded:
     """Pauses and latencies of a stage up to now; each event replaces the one before."""
 
@@ -119,6 +126,7 @@ Event = (
     | VariantStarted
     | StageStarted
     | SampleTaken
+    | CheckpointMade
     | DurationsRecorded
     | ConnectionsCounted
     | VariantEnded

@@ -29,14 +29,16 @@ class _Keeper:
     def keep(self, event: Event) -> None:
         writer = self._writer
         match event:
-            case events.RunStarted():
-                self._begin(event)
+            case events.RunStarted() | events.RunEnded():
+                self._keep_run(event)
             case events.VariantStarted():
                 self._variant = self._begin_variant(event)
             case events.StageStarted():
                 writer.begin_stage(self._variant, event.number, event.stage)
             case events.SampleTaken():
                 writer.add_sample(self._variant, event.sample, event.checkpoint)
+            case events.CheckpointMade():
+                writer.add_checkpoint(self._variant, event.checkpoint)
             case events.DurationsRecorded():
                 self._keep_durations(event)
             case events.ConnectionsCounted():
@@ -52,21 +54,22 @@ class _Keeper:
                 )
                 if event.fidelity is not None:
                     writer.put_fidelity(self._variant, event.fidelity)
-            case events.RunEnded():
-                writer.finish(
-                    event.outcome, reason=event.reason, signal=event.signal, wall_s=event.wall_s
-                )
 
-    def _begin(self, event: events.RunStarted) -> None:
-        if event.resumed:
-            self._writer.go_on()
-            return
-        self._writer.begin(
-            scenario=event.scenario,
-            started_at=event.started_at,
-            clock=event.clock,
-            environment=event.environment,
-        )
+    def _keep_run(self, event: events.RunStarted | events.RunEnded) -> None:
+        writer = self._writer
+        if isinstance(event, events.RunEnded):
+            writer.finish(
+                event.outcome, reason=event.reason, signal=event.signal, wall_s=event.wall_s
+            )
+        elif event.resumed:
+            writer.go_on()
+        else:
+            writer.begin(
+                scenario=event.scenario,
+                started_at=event.started_at,
+                clock=event.clock,
+                environment=event.environment,
+            )
 
     def _begin_variant(self, event: events.VariantStarted) -> int:
         """Return the variant's number in the store."""
