@@ -160,6 +160,7 @@ def variant_findings(
         steady_per_s=_steady_per_s(recording),
         lateness=_lateness(recording) if clock == "wall" else 0.0,
         connections=connections,
+        parts=recording.parts,
     )
 
 

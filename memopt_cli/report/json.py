@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from memopt_cli.analysis import fidelity
 from memopt_cli.analysis.ranking import rankings
-from memopt_cli.report import connections, ladder
+from memopt_cli.report import connections, ladder, parts
 from memopt_cli.report.ranking import brings
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def _variant(variant: VariantFindings) -> dict[str, Any]:
             for s in variant.stages
         ],
         **({} if real is None else {"connections": connections.document(real, _estimate)}),
+        **({"parts": parts.document(variant.parts)} if parts.is_resumed(variant) else {}),
     }
 
 

@@ -16,7 +16,7 @@ from memopt_cli.analysis.comparison import (
 )
 from memopt_cli.analysis.ranking import rankings
 from memopt_cli.analysis.results import Verdict
-from memopt_cli.report import beside, connections, ladder, ranking, wording
+from memopt_cli.report import beside, connections, ladder, parts, ranking, wording
 from memopt_cli.report.method import environment, method
 from memopt_cli.report.tables import table
 from memopt_cli.units import Dimension, format_count, format_size
@@ -69,6 +69,7 @@ def markdown(run: RunFindings, pictures: Sequence[Picture] = ()) -> str:
         *_results(run),
         *connections.sections(run),
         *_leaks(run),
+        *parts.sections(run),
         *method(run),
         *environment(run),
     ]
