@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from memopt_cli.analysis.parts import Checkpoint
 from memopt_cli.engine.stopping import Stopped
-from memopt_cli.errors import MeasurementError
+from memopt_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from memopt_cli.engine.stopping import StopRequest
     from memopt_cli.store.resuming import Begun
     from memopt_cli.workloads.transcript import Tick, Transcript
+
+_SAME = "Resume it with the versions of Python and numpy that it was begun with."
 
 
 class Course:
@@ -54,7 +56,7 @@ class Course:
         Do again what was done before; yields the number of each stage as it begins.
 
         Raises:
-            MeasurementError: What was done again is not what was done before.
+            UsageError: What was done again is not what was done before.
             Stopped: A stop was asked for, or the slice is over.
         """
         if self._begun is None or self._before is None:
@@ -97,7 +99,7 @@ class Course:
     def _next(self) -> Tick:
         tick = next(self._ticks, None)
         if tick is None:
-            raise MeasurementError("the run cannot be resumed: its load has ended before")
+            raise UsageError("the run cannot be resumed: here its load ends before", hint=_SAME)
         self._done += 1
         return tick
 
@@ -105,7 +107,7 @@ class Course:
         state = before.state
         found = {"load": self._transcript.state, "operations": done["operations"]}
         if found != {name: state[name] for name in found}:
-            raise MeasurementError(
-                "the run cannot be resumed: the same seed gives another load here",
-                hint="Resume it with the versions of Python and numpy that it was begun with.",
+            # Not a failure of the subject: the run stays as it is, for where it can go on.
+            raise UsageError(
+                "the run cannot be resumed: the same seed gives another load here", hint=_SAME
             )

@@ -1,0 +1,117 @@
+"""`memopt simulate --resume` and `--stop-after`, as a CI job of several slices uses them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from memopt_cli.store import reader
+from tests.cli.conftest import ENDLESS, Memopt, samples_in
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SOAK = """\
+version: 1
+name: soak
+workload: connections
+connections: {message_mix: {13B: 100%}}
+variants: [{name: plain}, {name: leaky, compact: on, leak: 1KiB}]
+load:
+  message_rate: 5/s
+  stages:
+    - {name: baseline, duration: 1s, connections: 0}
+    - {name: ramp-up, duration: 2s, connections: 100, plateaus: 2}
+    - {name: steady, duration: 120s, connections: 100}
+    - {name: drain, duration: 1s, connections: 0}
+thresholds: {memory_leak_slope: ["value<1MB/h"]}
+"""
+
+
+def _run_json(folder: Path) -> Any:
+    return json.loads((folder / "run.json").read_text(encoding="utf-8"))
+
+
+def _killed(memopt: Memopt, *arguments: str, samples: int) -> None:
+    """Begin a run, or go on with it, and kill it when it has so many samples."""
+    process = memopt.begin("simulate", *arguments, "-q")
+    while samples_in(memopt.folder / "cut") < samples:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+
+
+def test_killed_thrice_it_ends_as_if_never(memopt: Memopt) -> None:
+    """Nothing that was written is lost, and verdict and digests are those of a whole run."""
+    name = memopt.write("soak", SOAK)
+    whole = memopt("simulate", name, "--out", "whole", "-q")
+    _killed(memopt, name, "--out", "cut", samples=20)
+    before = reader.read(memopt.folder / "cut").variants[0].samples
+    _killed(memopt, "--resume", "cut", samples=60)
+    # In the second variant; the first is over and is not run again.
+    _killed(memopt, "--resume", "cut", samples=150)
+    done = memopt("simulate", "--resume", "cut", "-q")
+
+    expected, found = (reader.read(memopt.folder / one) for one in ("whole", "cut"))
+    assert (99, 99) == (whole.returncode, done.returncode)
+    assert before == found.variants[0].samples[: len(before)]
+    for one, other in zip(expected.variants, found.variants, strict=True):
+        assert (one.digest, one.transcript) == (other.digest, other.transcript)
+        assert [sample.at_s for sample in one.samples] == [s.at_s for s in other.samples]
+    report = (memopt.folder / "cut" / "report.md").read_text(encoding="utf-8")
+    assert "## Interrupted and resumed" in report
+    run = _run_json(memopt.folder / "cut")
+    assert [len(one.parts) for one in found.variants] == [len(v["parts"]) for v in run["variants"]]
+
+
+def test_slices(memopt: Memopt) -> None:
+    """A slice that is over exits 75 and says how to go on; a job can do so until it is not 75."""
+    name = memopt.write("endless", ENDLESS.replace("10h", "60s"))
+    codes = []
+    first = memopt("simulate", name, "--out", "run", "--stop-after", "1ms")
+    codes.append(first.returncode)
+    found = _run_json(memopt.folder / "run")
+    codes.append(memopt("simulate", "--resume", "run", "-q").returncode)
+    again = memopt("simulate", "--resume", "run", "-q")
+
+    assert [75, 0] == codes
+    assert first.stderr.splitlines()[-1] == "To go on: memopt simulate --resume run"
+    assert ("stopped", 75, "the slice of 1.00 ms is over") == (
+        found["outcome"],
+        found["exit_code"],
+        found["reason"],
+    )
+    assert (0, 2) == (again.returncode, len(again.stderr.split(": ", 1)))
+    assert "nothing is left to run" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "no scenario is named"),
+        (("small.yaml", "--resume", "run"), "SCENARIOS would change it"),
+        (("--resume", "run", "--set", "seed=2", "--scale", "5%"), "--set, --scale would change it"),
+        (("--resume", "nowhere"), "nowhere holds no run"),
+        (("--resume", "run"), "memopt was 0.0.0, is "),
+        (("small.yaml", "--stop-after", "60"), "--stop-after 60: "),
+        (("small.yaml", "small.yaml", "--stop-after", "1h"), "--stop-after is for one run"),
+    ],
+)
+def test_refused(arguments: tuple[str, ...], said: str, memopt: Memopt) -> None:
+    """What cannot be gone on with is refused with its reason, and nothing is changed."""
+    memopt.synthetic("small")
+    memopt("simulate", "small.yaml", "--out", "run", "--stop-after", "1ms", "-q")
+    with closing(sqlite3.connect(memopt.folder / "run" / "samples.sqlite")) as base:
+        query = "UPDATE run SET value = json_set(value, '$.memopt', '0.0.0') WHERE name = ?"
+        base.execute(query, ("environment",))
+        base.commit()
+    done = memopt("simulate", *arguments)
+
+    assert 2 == done.returncode
+    assert said in done.stderr
