@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from memopt_cli.scenario import catalogue, loading
+from memopt_cli.scenario.dumping import dump
 from memopt_cli.store import reader
 from tests.cli.conftest import ENDLESS, Memopt, samples_in
 
@@ -27,7 +29,7 @@ load:
   stages:
     - {name: baseline, duration: 1s, connections: 0}
     - {name: ramp-up, duration: 2s, connections: 100, plateaus: 2}
-    - {name: steady, duration: 120s, connections: 100}
+    - {name: steady, duration: 60s, connections: 100}
     - {name: drain, duration: 1s, connections: 0}
 thresholds: {memory_leak_slope: ["value<1MB/h"]}
 """
@@ -51,11 +53,11 @@ def test_killed_thrice_it_ends_as_if_never(memopt: Memopt) -> None:
     """Nothing that was written is lost, and verdict and digests are those of a whole run."""
     name = memopt.write("soak", SOAK)
     whole = memopt("simulate", name, "--out", "whole", "-q")
-    _killed(memopt, name, "--out", "cut", samples=20)
+    _killed(memopt, name, "--out", "cut", samples=12)
     before = reader.read(memopt.folder / "cut").variants[0].samples
-    _killed(memopt, "--resume", "cut", samples=60)
+    _killed(memopt, "--resume", "cut", samples=30)
     # In the second variant; the first is over and is not run again.
-    _killed(memopt, "--resume", "cut", samples=150)
+    _killed(memopt, "--resume", "cut", samples=80)
     done = memopt("simulate", "--resume", "cut", "-q")
 
     expected, found = (reader.read(memopt.folder / one) for one in ("whole", "cut"))
@@ -72,7 +74,7 @@ def test_killed_thrice_it_ends_as_if_never(memopt: Memopt) -> None:
 
 def test_slices(memopt: Memopt) -> None:
     """A slice that is over exits 75 and says how to go on; a job can do so until it is not 75."""
-    name = memopt.write("endless", ENDLESS.replace("10h", "60s"))
+    name = memopt.write("endless", ENDLESS.replace("10h", "10s"))
     codes = []
     first = memopt("simulate", name, "--out", "run", "--stop-after", "1ms")
     codes.append(first.returncode)
@@ -91,6 +93,18 @@ def test_slices(memopt: Memopt) -> None:
     assert "nothing is left to run" in again.stderr
 
 
+@pytest.fixture(scope="module")
+def of_another_release(tmp_path_factory: pytest.TempPathFactory) -> Memopt:
+    """Return a folder with a scenario and an interrupted run that another memopt has begun."""
+    memopt = Memopt(tmp_path_factory.mktemp("other"))
+    memopt("simulate", memopt.synthetic("small"), "--out", "run", "--stop-after", "1ms", "-q")
+    with closing(sqlite3.connect(memopt.folder / "run" / "samples.sqlite")) as base:
+        query = "UPDATE run SET value = json_set(value, '$.memopt', '0.0.0') WHERE name = ?"
+        base.execute(query, ("environment",))
+        base.commit()
+    return memopt
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -103,15 +117,20 @@ def test_slices(memopt: Memopt) -> None:
         (("small.yaml", "small.yaml", "--stop-after", "1h"), "--stop-after is for one run"),
     ],
 )
-def test_refused(arguments: tuple[str, ...], said: str, memopt: Memopt) -> None:
-    """What cannot be gone on with is refused with its reason, and nothing is changed."""
-    memopt.synthetic("small")
-    memopt("simulate", "small.yaml", "--out", "run", "--stop-after", "1ms", "-q")
-    with closing(sqlite3.connect(memopt.folder / "run" / "samples.sqlite")) as base:
-        query = "UPDATE run SET value = json_set(value, '$.memopt', '0.0.0') WHERE name = ?"
-        base.execute(query, ("environment",))
-        base.commit()
-    done = memopt("simulate", *arguments)
+def test_refused(arguments: tuple[str, ...], said: str, of_another_release: Memopt) -> None:
+    """What cannot be gone on with is refused with its reason, and nothing is run."""
+    run = of_another_release.folder / "run" / "samples.sqlite"
+    before = run.read_bytes()
+    done = of_another_release("simulate", *arguments)
 
     assert 2 == done.returncode
     assert said in done.stderr
+    assert before == run.read_bytes()
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_what_is_gone_on_with_is_what_was_begun(name: str) -> None:
+    """Each cell of each shipped scenario is read again as it was run, also scaled."""
+    for cell in loading.load(catalogue.find(name), scale=0.07).cells:
+        kept = loading.load_text(dump(cell.scenario), catalogue.find(name))
+        assert cell.scenario == kept
