@@ -8,8 +8,10 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import pytest
 
+from memopt_cli.report.schema import json_schema
 from memopt_cli.scenario import catalogue, loading
 from memopt_cli.scenario.dumping import dump
 from memopt_cli.store import reader
@@ -69,6 +71,7 @@ def test_killed_thrice_it_ends_as_if_never(memopt: Memopt) -> None:
     report = (memopt.folder / "cut" / "report.md").read_text(encoding="utf-8")
     assert "## Interrupted and resumed" in report
     run = _run_json(memopt.folder / "cut")
+    jsonschema.validate(run, json_schema())
     assert [len(one.parts) for one in found.variants] == [len(v["parts"]) for v in run["variants"]]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -136,6 +138,8 @@ def test_times_go_on_from_those_before(tmp_path: Path, fake_clock: FakeClock) ->
     (found,) = lived(tmp_path / "run", what, clock=fake_clock).variants
 
     assert 2 == len(found.parts)
+    # 12 s of load, in both parts together: none of it is waited for twice.
+    assert 1012 == pytest.approx(fake_clock.now())
     assert [one.at_s for one in found.samples] == pytest.approx([s.wall_s for s in found.samples])
     assert sorted(found.samples, key=lambda one: one.busy_s) == list(found.samples)
     assert sorted(found.samples, key=lambda one: one.cpu_s) == list(found.samples)
@@ -168,6 +172,16 @@ def test_another_load_is_refused_and_the_run_stays(tmp_path: Path) -> None:
     lived(tmp_path / "run", what, events=12)
     with pytest.raises(UsageError, match="the same seed gives another load"):
         lived(tmp_path / "run", what.model_copy(update={"seed": 2}))
+    drawn = "'$.load.random.state.state'"
+    with closing(sqlite3.connect(tmp_path / "run" / layout.SAMPLES)) as base:
+        (kept_,) = base.execute("SELECT state FROM parts").fetchone()
+        base.execute(f"UPDATE parts SET state = json_set(state, {drawn}, 7)")  # noqa: S608 - ours
+        base.commit()
+    with pytest.raises(UsageError, match="the same seed gives another load"):
+        lived(tmp_path / "run", what)
+    with closing(sqlite3.connect(tmp_path / "run" / layout.SAMPLES)) as base:
+        base.execute("UPDATE parts SET state = ?", (kept_,))
+        base.commit()
 
     assert Outcome.RUNNING == reader.read(tmp_path / "run").outcome
     assert Outcome.FINISHED == lived(tmp_path / "run", what).outcome
