@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from memopt_cli.analysis.recording import Sample
 
-MOST_SEEN = 4096
+MOST_SEEN = 1024
 """Beside plateaus and ends of stages; a verdict on growth cuts its series into 36 blocks."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from memopt_cli.analysis.findings import judge
 from memopt_cli.report.plots import MIB, memory_over_time
 from memopt_cli.report.thinning import COLUMNS, thinned
@@ -36,6 +38,6 @@ def test_one_sample_in_a_day_is_seen() -> None:
     recorded = recording(variant(samples))
     figure = memory_over_time(judge(recorded, scenario({})), recorded)
     assert figure is not None
-    heights = figure.axes[0].get_lines()[0].get_ydata()
-    assert 99.0 == max(heights)
+    heights = np.asarray(figure.axes[0].get_lines()[0].get_ydata(), dtype=float)
+    assert 99.0 == heights.max()
     assert len(heights) <= 2 * COLUMNS + 2
