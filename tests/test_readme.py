@@ -106,6 +106,24 @@ def test_two_commands_and_each_alone_is_enough() -> None:
     assert commands[1].endswith(".venv/bin/python -m pytest")
 
 
+def test_the_slices_of_a_job_end_with_its_verdict(tmp_path: Path) -> None:
+    """The loop over slices that the README shows runs to the verdict of the whole."""
+    (block,) = (block for block in _blocks("sh") if "--resume" in block)
+    (short,) = _blocks("yaml")
+    (tmp_path / "short.yaml").write_text(short, encoding="utf-8")
+    block = block.replace("connections-1k", "short.yaml")
+    command = tmp_path / "memopt"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m memopt_cli "$@"\n', encoding="utf-8")
+    command.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-c", block], cwd=tmp_path, env={**os.environ, "PATH": path}, check=False
+    )
+
+    assert 0 == done.returncode
+    assert (tmp_path / "run" / "report.md").is_file()
+
+
 def test_the_exit_codes_are_the_ones_there_are() -> None:
     """The table of exit codes and the code agree."""
     table = README.split("## Exit codes")[1].split("## ")[0]

@@ -13,7 +13,7 @@ from memopt_cli.analysis.thresholds import reference_of
 from memopt_cli.units import Dimension, format_size
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from memopt_cli.analysis.recording import Fidelity
     from memopt_cli.analysis.results import VariantFindings
@@ -31,21 +31,26 @@ def same_work(findings: Sequence[VariantFindings]) -> list[ThresholdResult]:
     that it saved is a saving. Variants that were filled with units did different work.
     """
     filled = [variant.cell for variant in findings if variant.density is not None]
-    seen: list[Mapping[str, str]] = []
+    firsts: list[VariantFindings] = []
     results = []
     for variant in findings:
-        if variant.cell in seen and variant.cell not in filled:
-            results.append(_same_work(variant))
-        seen.append(variant.cell)
+        first = next((one for one in firsts if one.cell == variant.cell), None)
+        if first is None:
+            firsts.append(variant)
+        elif variant.cell not in filled:
+            results.append(_same_work(variant, first))
     return results
 
 
-def _same_work(variant: VariantFindings) -> ThresholdResult:
+def _same_work(variant: VariantFindings, first: VariantFindings) -> ThresholdResult:
     if variant.same_work is None:
         reason = "it or the first variant did not finish"
         return _implied(variant, "same_work", "digest==first", Verdict.INCONCLUSIVE, reason)
     verdict = Verdict.PASSED if variant.same_work else Verdict.CROSSED
     reason = "" if variant.same_work else "its units remember something else than the first's"
+    if not variant.digest or not first.digest:
+        # Resumed real connections: see `findings`.
+        reason = "of what was asked; what was remembered went with a server that was interrupted"
     result = _implied(variant, "same_work", "digest==first", verdict, reason)
     return replace(result, observed=Estimate.exact(float(variant.same_work)))
 

@@ -83,7 +83,8 @@ def established(recording: VariantRecording, *, per_unit: Estimate | None) -> Es
         kernel_per_connection=_slope(growth, [look.slab_bytes for look in growth]),
         buffers_per_connection=_slope(growth, [look.buffers_bytes for look in growth]),
         waves=waves(
-            recording.samples,
+            # Of the server that is there at the end: one before it took what it kept along.
+            [one for one in recording.samples if one.at_s >= max(recording.breaks, default=0.0)],
             per_unit_bytes=None if per_unit is None else per_unit.value,
             processes=max(1, connections.servers),
         ),

@@ -157,7 +157,8 @@ def variant_findings(
         memory=per_unit,
         peak_uss_bytes=max((s.uss_bytes for s in samples if s.uss_bytes is not None), default=None),
         peak_rss_bytes=max((s.rss_bytes for s in samples), default=None),
-        retained=memory.retained(samples),
+        # What a server kept of closed connections is gone with it.
+        retained=None if _has_lost_a_server(recording) else memory.retained(samples),
         leak=leak if connections is None else established.leak_over(connections.waves, leak),
         gc_pause=pauses,
         gc_pauses_by_generation=tuple(histogram.count for histogram in by_generation),
@@ -179,6 +180,7 @@ def variant_findings(
         steady_per_s=_steady_per_s(recording),
         lateness=_lateness(recording) if clock == "wall" else 0.0,
         connections=connections,
+        parts=recording.parts,
     )
 
 
@@ -187,6 +189,10 @@ def _cell(variant: VariantRecording) -> tuple[tuple[str, str], ...]:
 
 
 def _same_work(recording: VariantRecording, first: VariantRecording) -> bool | None:
+    if recording is not first and _has_lost_a_server(recording, first):
+        # What its connections remembered went with it: all that was asked can be compared.
+        told = recording.transcript, first.transcript
+        return told[0] == told[1] if all(told) else None
     if recording is first or not recording.digest or not first.digest:
         return None
     if recording.density is not None:
@@ -196,6 +202,11 @@ def _same_work(recording: VariantRecording, first: VariantRecording) -> bool | N
         return True
     # Agents whose beliefs are rounded may once do otherwise; how rarely is what was judged.
     return recording.transcript == first.transcript and checks.thinks_the_same(recording.fidelity)
+
+
+def _has_lost_a_server(*recordings: VariantRecording) -> bool:
+    """Return whether one was resumed whose connections, other than units, could not be rebuilt."""
+    return any(one.breaks and one.connections is not None for one in recordings)
 
 
 def _leak(
@@ -294,5 +305,7 @@ def exit_code(outcome: Outcome, signal: int | None, verdict: Verdict) -> ExitCod
             return ExitCode.TARGET_FAILED
         case Outcome.INTERRUPTED:
             return _SIGNALS.get(signal or 0, ExitCode.INCONCLUSIVE)
+        case Outcome.STOPPED:
+            return ExitCode.UNFINISHED
         case _:
             return _EXIT_CODES[verdict]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from memopt_cli.analysis.connections import ConnectionsRecording
     from memopt_cli.analysis.density import Density
     from memopt_cli.analysis.operation_profile import OperationProfile
+    from memopt_cli.analysis.parts import Part
     from memopt_cli.profiler.histogram import Histogram
 
 
@@ -30,6 +31,9 @@ class Outcome(StrEnum):
 
     FAILED = "failed"
     """The subject died, hung, or ran out of memory."""
+
+    STOPPED = "stopped"
+    """The time that was given to a slice was over; the run is meant to be resumed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +178,9 @@ class VariantRecording:
 
     breaks: tuple[float, ...] = ()
     """Scenario times at which it went on after a gap: memory before tells nothing of after."""
+
+    parts: tuple[Part, ...] = ()
+    """When it was lived; empty for runs of earlier releases."""
 
     beside: VariantRecording | None = None
     """The same variant of the baseline."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from memopt_cli.analysis.density import Density
     from memopt_cli.analysis.established import Established
     from memopt_cli.analysis.operation_profile import OperationProfile
+    from memopt_cli.analysis.parts import Part
     from memopt_cli.analysis.recording import Fidelity, Outcome, StageSpan
     from memopt_cli.exit_codes import ExitCode
     from memopt_cli.units import Dimension
@@ -249,6 +250,9 @@ class VariantFindings:
 
     connections: Established | None = None
     """Of real connections only."""
+
+    parts: tuple[Part, ...] = ()
+    """What it was lived in; more than one if it was interrupted and resumed."""
 
     @property
     def pause_share(self) -> float | None:

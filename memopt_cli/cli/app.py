@@ -23,7 +23,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
-    epilog="simulate exits 0 if all held, 2 usage, 3 target failed, 4 inconclusive, 99 crossed.",
+    epilog=(
+        "simulate exits 0 if all held, 2 usage, 3 target failed, 4 inconclusive, "
+        "75 not finished, 99 crossed."
+    ),
 )
 app.add_typer(scenarios.app, name="scenarios")
 app.command("simulate")(simulate.simulate)

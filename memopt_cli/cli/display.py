@@ -106,6 +106,9 @@ class Display:
                 self._expected, self._unit = event.expected_operations, event.unit
                 self._sample = self._empty_bytes = None
                 self.progress.update(self._task, description=self._label, state="starting")
+                if event.resumed_at_s is not None:
+                    lived = format_duration(event.resumed_at_s)
+                    self._out.print(f"{self._label}: goes on at {lived}, rebuilding its population")
             case events.StageStarted():
                 self._stage = event.stage.name
             case events.SampleTaken():

@@ -11,17 +11,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from memopt_cli.cli.publishing import Publishing
+from memopt_cli.errors import UsageError
 from memopt_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from rich.console import Console
 
+    from memopt_cli.cli.outputs import Chosen
     from memopt_cli.engine.stopping import StopRequest
     from memopt_cli.scenario.loading import Plan
+    from memopt_cli.store.resuming import Kept
 
 _SIGNALS = (ExitCode.TERMINATED, ExitCode.INTERRUPTED, ExitCode.HUNG_UP)
 _WORST_FIRST = (
     *_SIGNALS,
+    ExitCode.UNFINISHED,
     ExitCode.TARGET_FAILED,
     ExitCode.THRESHOLDS_CROSSED,
     ExitCode.INCONCLUSIVE,
@@ -30,9 +36,14 @@ _WORST_FIRST = (
     ExitCode.PASSED,
 )
 
+_RESUMABLE = ("stopped", "interrupted")
+"""Outcomes after which there is something to go on with."""
+
 
 def simulate(  # noqa: PLR0913, PLR0917 - one for each option
-    scenarios: Annotated[list[str], typer.Argument(help="Shipped scenarios, or files.")],
+    scenarios: Annotated[
+        list[str] | None, typer.Argument(help="Shipped scenarios, or files.")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="Change a value: seed=2. May be repeated.", metavar="KEY=VALUE"),
@@ -59,6 +70,17 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
             help="With --baseline, like 'memory_per_connection>5%'. May be repeated.",
         ),
     ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Go on with an interrupted run, instead of a scenario.", metavar="RUN"),
+    ] = None,
+    stop_after: Annotated[
+        str | None,
+        typer.Option(
+            help="End in order after so much time (5h30m) and exit with 75; --resume goes on.",
+            metavar="DURATION",
+        ),
+    ] = None,
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="End a run as soon as a leak in it is settled.")
     ] = False,
@@ -68,46 +90,43 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="Print no colours.")] = False,
 ) -> None:
-    """Run scenarios and exit by their verdicts."""
-    from memopt_cli.cli import baselines, display, folders, forewarning, outputs
-    from memopt_cli.scenario import catalogue, loading
-    from memopt_cli.scenario.settings import VARIABLE
+    """
+    Run scenarios and exit by their verdicts.
+
+    0 all held; 2 usage; 3 the target failed; 4 inconclusive; 75 the time of --stop-after is over:
+    run `memopt simulate --resume RUN`; 99 a threshold was crossed; 129, 130, 143 stopped by a
+    signal, resumable too.
+    """
+    from memopt_cli.cli import display, outputs
 
     wanted = outputs.chosen(out or ())
-    factor = loading.parse_scale(scale)
-    plans = [
-        loading.load(
-            catalogue.find(name),
-            settings=settings or (),
-            environment=os.environ.get(VARIABLE, ""),
-            scale=factor,
-        )
-        for name in scenarios
-    ]
     regressed = tuple(fail_on_regression or ())
-    baselines.check_regressions(regressed, baseline)
-    if baseline is not None:
-        baselines.check_run(baseline, [plan.scenario for plan in plans])
-    for plan in plans:
-        for cell in plan.cells:
-            if cell.scenario.target is not None:
-                from memopt_cli.engine import target
+    options = Options(
+        baseline=baseline,
+        regressions=regressed,
+        fail_fast=fail_fast,
+        allow_remote=allow_remote,
+        slice_s=_slice_s(stop_after, scenarios or ()),
+    )
+    if resume is not None:
+        from memopt_cli.cli import resuming
 
-                target.check(cell.scenario, allow_remote=allow_remote)
-    wanted.check(len(plans))
-    named = folders.named([plan.scenario.name for plan in plans], wanted.folder)
+        others = {"--set": settings, "--scale": scale != "100%", "--out DIR": wanted.folder}
+        judged = {"--baseline": baseline, "--fail-on-regression": regressed}
+        resuming.refuse_changes({"SCENARIOS": scenarios, **others, **judged})
+        runs = _resumed(resume, wanted, options)
+    elif scenarios:
+        runs = _asked(scenarios, settings or (), scale, wanted, options)
+    else:
+        raise UsageError("no scenario is named", hint="See them: memopt scenarios list")
     colour = display.wants_colour(no_color=no_color)
     progress = None if quiet else display.console(sys.stderr, colour=colour)
     results = display.console(sys.stderr if wanted.printed else sys.stdout, colour=colour)
     publishing = Publishing(wanted, to_stderr=wanted.printed is not None)
     codes: set[ExitCode] = set()
-    for plan, folder in zip(plans, named, strict=True):
-        for warning in forewarning.warnings(plan):
+    for asked in runs:
+        for warning in _warnings(asked):
             display.say(f"warning: {warning}")
-        chosen = folder or folders.dated(plan.scenario.name)
-        asked = Asked(
-            plan, chosen, baseline, regressed, fail_fast=fail_fast, allow_remote=allow_remote
-        )
         codes.add(_run(asked, progress, results, publishing))
         if codes & set(_SIGNALS):
             break
@@ -116,17 +135,105 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One run as it was asked for."""
+class Options:
+    """What was asked for of every run."""
 
-    plan: Plan
-    folder: Path
     baseline: Path | None
     regressions: tuple[str, ...]
     """What must not have regressed against the baseline."""
 
     fail_fast: bool
     allow_remote: bool
+    slice_s: float | None
+    """The time after which to end in order; `None` to run to the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One run as it was asked for."""
+
+    plan: Plan
+    folder: Path
+    options: Options
+    kept: Kept | None = None
+    """What was kept of it, to go on with."""
+
+
+def _slice_s(stop_after: str | None, scenarios: Sequence[str]) -> float | None:
+    if stop_after is None:
+        return None
+    from memopt_cli.units import parse_duration
+
+    if len(scenarios) > 1:
+        raise UsageError("--stop-after is for one run", hint="Run the scenarios one by one.")
+    try:
+        found = parse_duration(stop_after)
+    except ValueError as exc:
+        raise UsageError(f"--stop-after {stop_after}: {exc}", hint="Write it like 5h30m.") from exc
+    if found <= 0:
+        raise UsageError(f"--stop-after {stop_after}: no time at all", hint="Write it like 5h30m.")
+    return found
+
+
+def _asked(
+    scenarios: Sequence[str],
+    settings: Sequence[str],
+    scale: str,
+    wanted: Chosen,
+    options: Options,
+) -> Iterator[Asked]:
+    """Check everything that was asked for, then yield the runs one by one."""
+    from memopt_cli.cli import baselines, folders
+    from memopt_cli.scenario import catalogue, loading
+    from memopt_cli.scenario.settings import VARIABLE
+
+    factor = loading.parse_scale(scale)
+    plans = [
+        loading.load(
+            catalogue.find(name),
+            settings=settings,
+            environment=os.environ.get(VARIABLE, ""),
+            scale=factor,
+        )
+        for name in scenarios
+    ]
+    baselines.check_regressions(options.regressions, options.baseline)
+    if options.baseline is not None:
+        baselines.check_run(options.baseline, [plan.scenario for plan in plans])
+    for plan in plans:
+        _check_targets(plan, options)
+    wanted.check(len(plans))
+    named = folders.named([plan.scenario.name for plan in plans], wanted.folder)
+    for plan, folder in zip(plans, named, strict=True):
+        yield Asked(plan, folder or folders.dated(plan.scenario.name), options)
+
+
+def _resumed(folder: Path, wanted: Chosen, options: Options) -> Iterator[Asked]:
+    """Yield the one run that is gone on with."""
+    from memopt_cli.cli import resuming
+
+    kept = resuming.kept_of(folder)
+    plan = resuming.plan_of(folder, kept)
+    if not kept.is_over:
+        _check_targets(plan, options)
+    wanted.check(1)
+    yield Asked(plan, folder, options, kept)
+
+
+def _check_targets(plan: Plan, options: Options) -> None:
+    for cell in plan.cells:
+        if cell.scenario.target is not None:
+            from memopt_cli.engine import target
+
+            target.check(cell.scenario, allow_remote=options.allow_remote)
+
+
+def _warnings(asked: Asked) -> Sequence[str]:
+    from memopt_cli.cli import forewarning
+
+    if asked.kept is not None and asked.kept.is_over:
+        return [f"{asked.folder} has ended: nothing is left to run, this is its verdict"]
+    return list(forewarning.warnings(asked.plan))
 
 
 def _run(
@@ -140,9 +247,12 @@ def _run(
     stop, folder = StopRequest(), asked.folder
     with signals_to(stop):
         try:
-            _measure(asked, progress, stop)
+            if asked.kept is None or not asked.kept.is_over:
+                _measure(asked, progress, stop)
             found, recording = render(folder)
             display.show_results(results, found, str(folder))
+            if found.outcome in _RESUMABLE:
+                display.say(f"To go on: memopt simulate --resume {folder}")
             publishing.add(outputs.of_run(folder, found, recording))
         except KeyboardInterrupt:
             # The second signal: nothing more is waited for, and what was kept is on disk.
@@ -157,8 +267,8 @@ def _measure(asked: Asked, progress: Console | None, stop: StopRequest) -> None:
     from datetime import UTC, datetime
 
     from memopt_cli.cli import display
+    from memopt_cli.engine import keeping
     from memopt_cli.engine.clock import SystemClock
-    from memopt_cli.engine.keeping import kept
     from memopt_cli.engine.launcher import LocalLauncher
     from memopt_cli.engine.serving import LocalServices
     from memopt_cli.engine.simulate import simulate as engine
@@ -169,12 +279,20 @@ def _measure(asked: Asked, progress: Console | None, stop: StopRequest) -> None:
     from memopt_cli.store.writer import RunWriter
 
     plan, folder, clock = asked.plan, asked.folder, SystemClock()
+    options, kept = asked.options, asked.kept
+    if options.slice_s is not None:
+        stop.give_slice(options.slice_s, clock)
     scenario = dump(plan.scenario)
     # What is kept must be readable afterwards: better to find out before the run.
     loading.load_text(scenario, folder / layout.SCENARIO)
-    with RunWriter(folder) as writer, display.live(progress) as shown:
-        if asked.baseline is not None:
-            writer.keep_baseline(asked.baseline, asked.regressions)
+    with (
+        RunWriter(folder, resumed=kept is not None) as writer,
+        display.live(progress) as shown,
+    ):
+        if options.baseline is not None:
+            writer.keep_baseline(options.baseline, options.regressions)
+        if kept is None:
+            writer.keep_plan([(cell.label, dump(cell.scenario)) for cell in plan.cells])
         stream = engine(
             plan,
             scenario_yaml=scenario,
@@ -186,16 +304,17 @@ def _measure(asked: Asked, progress: Console | None, stop: StopRequest) -> None:
                 folder / layout.TARGET_LOG,
                 clock=clock,
                 stop=stop,
-                allow_remote=asked.allow_remote,
+                allow_remote=options.allow_remote,
             ),
+            kept=kept,
         )
         watch = ThresholdWatch(
             plan.scenario,
             read=lambda: reader.glance(folder),
             clock=clock,
             stop=stop,
-            fail_fast=asked.fail_fast,
+            fail_fast=options.fail_fast,
         )
-        for event in kept(stream, writer):
+        for event in keeping.kept(stream, writer):
             watch.see(event)
             shown.see(event)

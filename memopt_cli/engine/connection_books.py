@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from memopt_cli.workloads.sockets.tally import Tally
 if TYPE_CHECKING:
     from memopt_cli.analysis.connections import Look
     from memopt_cli.engine.neighbours import Others
+    from memopt_cli.store.resuming import Begun
     from memopt_cli.workloads.sockets.tally import Report
 
 
@@ -26,6 +27,18 @@ class Books:
 
         self._before = Tally()
         self._latency: dict[int, list[Histogram]] = defaultdict(list)
+        self._connecting_before = False
+        self._failures_before: dict[str, int] = {}
+
+    def go_on(self, begun: Begun, busy_s: float) -> None:
+        """Go on with what was counted before the connections were lost."""
+        if begun.connections is not None:
+            self.found = replace(begun.connections, drivers=self.found.drivers)
+        # The drivers' histogram would hold those that replaced the lost ones too.
+        self._connecting_before = self.found.connect_p50_s is not None
+        self.busy_s = busy_s
+        for stage, histogram in begun.latency.items():
+            self._latency[stage].append(histogram)
 
     @property
     def answered(self) -> int:
@@ -33,13 +46,25 @@ class Books:
         return self.found.answered
 
     def begin(self, report: Report, *, servers: int) -> None:
-        """Leave out what was counted until now."""
-        self._before = report.total
-        self.found = replace(self.found, servers=servers)
+        """Leave out what the drivers counted until now."""
+        total, found = report.total, self.found
+        self._before = replace(
+            total,
+            slow_connects=total.slow_connects - found.slow_connects,
+            attempted=total.attempted - found.attempted,
+            closed=total.closed - found.closed,
+            answered=total.answered - found.answered,
+            not_answered=total.not_answered - found.not_answered,
+        )
+        self._failures_before = dict(found.failures)
+        self.found = replace(found, servers=servers)
 
     def note(self, report: Report) -> None:
         """Take in what the drivers count since their start."""
         total, before = report.total, self._before
+        failures = Counter(self._failures_before)
+        failures.update(total.failures)
+        failures.subtract(before.failures)
         self.found = replace(
             self.found,
             slow_connects=total.slow_connects - before.slow_connects,
@@ -47,23 +72,20 @@ class Books:
             closed=total.closed - before.closed,
             answered=total.answered - before.answered,
             not_answered=total.not_answered - before.not_answered,
-            failures={
-                name: count - before.failures[name]
-                for name, count in total.failures.items()
-                if count > before.failures[name]
-            },
+            failures={name: count for name, count in failures.items() if count > 0},
         )
 
     def note_connecting(self, report: Report, count: int, others: Others, *, first: bool) -> None:
         """Take in that *count* connections were asked for; *first* in the first growth."""
         self.note(report)
         times = report.connecting
-        self.found = replace(
-            self.found,
-            connect_p50_s=times.quantile_s(0.5),
-            connect_p99_s=times.quantile_s(0.99),
-            connect_max_s=times.max_s,
-        )
+        if not self._connecting_before:
+            self.found = replace(
+                self.found,
+                connect_p50_s=times.quantile_s(0.5),
+                connect_p99_s=times.quantile_s(0.99),
+                connect_max_s=times.max_s,
+            )
         if first:
             self.found = replace(
                 self.found,

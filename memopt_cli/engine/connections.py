@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from memopt_cli.engine.stopping import StopRequest
     from memopt_cli.scenario.loading import Cell
     from memopt_cli.scenario.model import Scenario, Variant
+    from memopt_cli.store.resuming import Begun
 
 _LOOK_EVERY_S = 0.05
 _CLOSED_WITHIN_S = 5.0
@@ -37,7 +38,12 @@ def expected_operations(scenario: Scenario) -> float:
 
 
 def connected_variant(
-    cell: Cell, variant: Variant, services: Services, clock: Clock, stop: StopRequest
+    cell: Cell,
+    variant: Variant,
+    services: Services,
+    clock: Clock,
+    stop: StopRequest,
+    begun: Begun | None = None,
 ) -> Iterator[Event]:
     """
     Run one variant against its service; yields its events up to `VariantEnded`.
@@ -49,6 +55,7 @@ def connected_variant(
     """
     scenario = cell.scenario
     label = " ".join([variant.name, *(f"{key}={value}" for key, value in cell.label.items())])
+    before_ = None if begun is None else begun.checkpoint
     yield VariantStarted(
         cell=cell.label,
         name=variant.name,
@@ -56,6 +63,8 @@ def connected_variant(
         has_pool=False,
         preallocated=0,
         expected_operations=expected_operations(scenario),
+        kept_as=None if begun is None else begun.number,
+        resumed_at_s=None if before_ is None else before_.at_s,
     )
     stop.check()
     with ExitStack() as opened:
@@ -63,10 +72,11 @@ def connected_variant(
         opened.callback(service.close)
         ports = {port for _, port in service.speech.destinations}
         before = kernel.ends_on(ports)
-        walk = opened.enter_context(Walk(scenario, service, clock, stop))
+        walk = opened.enter_context(Walk(scenario, service, clock, stop, begun))
         walk.books.found = replace(walk.books.found, sockets_before=before)
         yield from walk.events()
-        digest = service.digest()
+        # Those that were lost with their server remember nothing.
+        digest = service.digest() if before_ is None else ""
     after = _left_open(ports, before, clock)
     yield ConnectionsCounted(replace(walk.books.found, sockets_after=after))
     yield VariantEnded(Outcome.FINISHED, digest=digest, transcript=walk.transcript)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from memopt_cli.units import format_count, format_size
 from memopt_cli.workloads.agents.sizes import agent_bytes, largest_agent_bytes, owns_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -59,6 +59,23 @@ class Room:
         self.stopped = False
         """Whether somebody found no room: from then on nobody comes in."""
 
+        self._asked = 0
+        self._fewer: dict[str, int] = {}
+        self._repeated: Mapping[str, Any] = {"asked": 0, "fewer": {}}
+
+    @property
+    def taken_in(self) -> dict[str, Any]:
+        """
+        How often somebody waited, and how many came in where not all could: plain values.
+
+        A room that repeats them fills another process with the same agents.
+        """
+        return {"asked": self._asked, "fewer": dict(self._fewer)}
+
+    def repeat(self, taken_in: Mapping[str, Any]) -> None:
+        """Take in first who was taken in before, whatever is held."""
+        self._repeated = taken_in
+
     def more(self, waiting: int) -> int:
         """
         Return how many of those *waiting* may come in; 0 if nobody may.
@@ -68,6 +85,16 @@ class Room:
         """
         if self.stopped:
             return 0
+        found = self._more(waiting)
+        if self._asked < self._repeated["asked"]:
+            found = self._repeated["fewer"].get(str(self._asked), waiting)
+            self.stopped = not found
+        if found < waiting:
+            self._fewer[str(self._asked)] = found
+        self._asked += 1
+        return found
+
+    def _more(self, waiting: int) -> int:
         left = self._limit_bytes - self.look()
         each = self._each_bytes(self._limit_bytes - left)
         if left < self._next_bytes(each):

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from memopt_cli.analysis.connections import ConnectionsRecording
     from memopt_cli.analysis.density import Density
     from memopt_cli.analysis.operation_profile import OperationProfile
+    from memopt_cli.analysis.parts import Checkpoint
     from memopt_cli.analysis.recording import Fidelity, Outcome, Sample, StageSpan
     from memopt_cli.profiler.histogram import Histogram
 
@@ -30,6 +31,9 @@ class RunStarted:
     expected_operations: float
     """About how many operations all variants will do, for an estimate of the time."""
 
+    resumed: bool = False
+    """Whether it goes on with what was kept of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class VariantStarted:
@@ -43,6 +47,11 @@ class VariantStarted:
     """Units that the pool makes before the first arrives."""
 
     expected_operations: float
+    kept_as: int | None = None
+    """Its number in the store, where it was begun before."""
+
+    resumed_at_s: float | None = None
+    """The scenario time it goes on from, once its population is rebuilt; `None` if it is new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,15 @@ class SampleTaken:
     """The subject was read."""
 
     sample: Sample
+    checkpoint: Checkpoint | None = None
+    """Of the same moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointMade:
+    """Where the variant is, between two samples."""
+
+    checkpoint: Checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +89,8 @@ class DurationsRecorded:
     latency: Histogram
     pauses_lost: int
     recorder_installed: bool
+    checkpoint: Checkpoint | None = None
+    """Of the same moment, where no sample was taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +134,7 @@ Event = (
     | VariantStarted
     | StageStarted
     | SampleTaken
+    | CheckpointMade
     | DurationsRecorded
     | ConnectionsCounted
     | VariantEnded

@@ -29,35 +29,51 @@ class _Keeper:
     def keep(self, event: Event) -> None:
         writer = self._writer
         match event:
-            case events.RunStarted():
-                writer.begin(
-                    scenario=event.scenario,
-                    started_at=event.started_at,
-                    clock=event.clock,
-                    environment=event.environment,
-                )
+            case events.RunStarted() | events.RunEnded():
+                self._keep_run(event)
             case events.VariantStarted():
-                self._variant = writer.begin_variant(
-                    event.cell,
-                    event.name,
-                    unit=event.unit,
-                    has_pool=event.has_pool,
-                    preallocated=event.preallocated,
-                )
+                self._variant = self._begin_variant(event)
             case events.StageStarted():
                 writer.begin_stage(self._variant, event.number, event.stage)
             case events.SampleTaken():
-                writer.add_sample(self._variant, event.sample)
+                writer.add_sample(self._variant, event.sample, event.checkpoint)
+            case events.CheckpointMade():
+                writer.add_checkpoint(self._variant, event.checkpoint)
             case events.DurationsRecorded():
                 self._keep_durations(event)
             case events.ConnectionsCounted():
                 writer.put_connections(self._variant, event.connections)
             case events.VariantEnded():
                 self._end_variant(event)
-            case events.RunEnded():
-                writer.finish(
-                    event.outcome, reason=event.reason, signal=event.signal, wall_s=event.wall_s
-                )
+
+    def _keep_run(self, event: events.RunStarted | events.RunEnded) -> None:
+        writer = self._writer
+        if isinstance(event, events.RunEnded):
+            writer.finish(
+                event.outcome, reason=event.reason, signal=event.signal, wall_s=event.wall_s
+            )
+        elif event.resumed:
+            writer.go_on()
+        else:
+            writer.begin(
+                scenario=event.scenario,
+                started_at=event.started_at,
+                clock=event.clock,
+                environment=event.environment,
+            )
+
+    def _begin_variant(self, event: events.VariantStarted) -> int:
+        """Return the variant's number in the store."""
+        if event.kept_as is not None:
+            self._writer.resume_variant(event.kept_as)
+            return event.kept_as
+        return self._writer.begin_variant(
+            event.cell,
+            event.name,
+            unit=event.unit,
+            has_pool=event.has_pool,
+            preallocated=event.preallocated,
+        )
 
     def _end_variant(self, event: events.VariantEnded) -> None:
         writer = self._writer
@@ -78,9 +94,11 @@ class _Keeper:
 
     def _keep_durations(self, event: events.DurationsRecorded) -> None:
         writer = self._writer
-        writer.put_latency(self._variant, event.stage, event.latency)
-        for generation, histogram in event.pauses.items():
-            writer.put_pauses(self._variant, event.stage, generation, histogram)
-        writer.note_recorder(
-            self._variant, installed=event.recorder_installed, pauses_lost=event.pauses_lost
-        )
+        with writer.at_once():
+            writer.put_latency(self._variant, event.stage, event.latency)
+            for generation, histogram in event.pauses.items():
+                writer.put_pauses(self._variant, event.stage, generation, histogram)
+            writer.note_recorder(
+                self._variant, installed=event.recorder_installed, pauses_lost=event.pauses_lost
+            )
+            writer.add_checkpoint(self._variant, event.checkpoint)

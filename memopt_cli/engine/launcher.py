@@ -46,6 +46,9 @@ class Subject(Protocol):
     def start_stage(self) -> None:
         """Begin a stage: the latency histogram starts afresh."""
 
+    def forget_durations(self) -> None:
+        """Have the latency histogram start afresh within a stage."""
+
     def tick(self, tick: Tick) -> dict[str, Any]:
         """Do a tick; return ``units``, ``operations``, ``busy_s``, ``created`` and ``reused``."""
 
@@ -148,6 +151,10 @@ class LocalSubject:
     def start_stage(self) -> None:
         """Begin a stage."""
         self.ask({"do": "stage"})
+
+    def forget_durations(self) -> None:
+        """Have the latency histogram start afresh within a stage."""
+        self.ask({"do": "forget"})
 
     def tick(self, tick: Tick) -> dict[str, Any]:
         """Do a tick."""

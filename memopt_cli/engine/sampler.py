@@ -7,7 +7,7 @@ while it has taken less than two parts in a thousand of the time.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from memopt_cli.analysis.recording import Sample
 from memopt_cli.engine.events import DurationsRecorded
@@ -19,9 +19,13 @@ from memopt_cli.profiler.recorder import GENERATIONS
 from memopt_cli.units import format_count, format_size
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from memopt_cli.analysis.parts import Checkpoint
     from memopt_cli.engine.clock import Clock
     from memopt_cli.engine.launcher import Subject
     from memopt_cli.profiler.recorder import Pause
+    from memopt_cli.store.resuming import Begun
 
 EXACT_SHARE = 0.002
 """Share of the run's time that exact readings may take between plateaus."""
@@ -46,10 +50,14 @@ class Sampler:
         self._subject = subject
         self._clock = clock
         self._process = ProcessReader(subject.pid)
-        self._started = clock.now()
+        self._began = self._started = clock.now()
         self._exact_s = 0.0
         self._machine_looked_at = self._started
         self._pauses = _no_pauses()
+        # What a resumed variant had before: the rest of the subject's own counts are the same.
+        self._latency_before: Histogram | None = None
+        self._cpu_before_s = self._busy_before_s = 0.0
+        self._lost_before = 0
         self._unsampled: list[float] = []
         self.stage: int | None = None
         """Index of the current stage; `None` before the first."""
@@ -65,13 +73,46 @@ class Sampler:
 
     @property
     def wall_s(self) -> float:
-        """Real time since the variant began."""
+        """Real time since the variant began, without that between its parts."""
         return self._clock.now() - self._started
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU time that the subject has used, in all parts."""
+        return self._cpu_before_s + self._process.activity().cpu_s
+
+    def note(self, done: Mapping[str, Any]) -> None:
+        """Take in what the subject says after a tick."""
+        self.operations = done["operations"]
+        self.busy_s = self._busy_before_s + done["busy_s"]
+        self.pool_created, self.pool_reused = done["created"], done["reused"]
+
+    def go_on(self, begun: Begun, checkpoint: Checkpoint, done: Mapping[str, Any]) -> None:
+        """
+        Go on from a checkpoint: the subject has just done again all that was done before.
+
+        What that took is in no figure: times, pauses and latencies go on from what was kept.
+        """
+        state = checkpoint.state
+        self._subject.forget_durations()
+        self._subject.recorder.forget()
+        self._began = self._clock.now()
+        self._started = self._began - state["wall_s"]
+        self._cpu_before_s = state["cpu_s"] - self._process.activity().cpu_s
+        self._busy_before_s = state["busy_s"] - done["busy_s"]
+        self._lost_before = begun.pauses_lost
+        stage = self.stage = state["stage"]
+        self._latency_before = begun.latency.get(stage)
+        self._pauses = [
+            begun.pauses.get((stage, generation), Histogram()) for generation in range(GENERATIONS)
+        ]
+        self.note(done)
 
     def start_stage(self, stage: int) -> None:
         """Begin a stage: its pauses are counted on their own."""
         self._count(self._subject.recorder.pauses())
         self._pauses = _no_pauses()
+        self._latency_before = None
         self.stage = stage
 
     def anonymous_bytes(self) -> int:
@@ -118,7 +159,7 @@ class Sampler:
             operations=self.operations,
             rss_bytes=residency.rss_bytes,
             resident_anonymous_bytes=residency.anonymous_bytes,
-            cpu_s=activity.cpu_s,
+            cpu_s=self._cpu_before_s + activity.cpu_s,
             busy_s=self.busy_s,
             pool_created=self.pool_created,
             pool_reused=self.pool_reused,
@@ -137,16 +178,20 @@ class Sampler:
             fds=activity.fds,
         )
 
-    def durations(self) -> DurationsRecorded:
+    def durations(self, checkpoint: Checkpoint | None = None) -> DurationsRecorded:
         """Return the pauses and latencies of the current stage so far."""
         recorder = self._subject.recorder
         self._count(recorder.pauses())
+        latency = recorder.latency()
+        if self._latency_before is not None:
+            latency.merge(self._latency_before)
         return DurationsRecorded(
             stage=self._current_stage(),
             pauses=dict(enumerate(self._pauses)),
-            latency=recorder.latency(),
-            pauses_lost=recorder.lost,
+            latency=latency,
+            pauses_lost=self._lost_before + recorder.lost,
             recorder_installed=recorder.installed,
+            checkpoint=checkpoint,
         )
 
     def _current_stage(self) -> int:
@@ -161,7 +206,7 @@ class Sampler:
             self._unsampled.append(pause.duration_s)
 
     def _can_afford(self, now: float) -> bool:
-        return self._exact_s <= EXACT_SHARE * (now - self._started)
+        return self._exact_s <= EXACT_SHARE * (now - self._began)
 
     def _look_at_machine(self, units: int, now: float) -> None:
         if now - self._machine_looked_at < _LOOK_AT_MACHINE_EVERY_S:

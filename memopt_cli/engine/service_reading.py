@@ -24,6 +24,7 @@ class ServiceReader:
         self._clock, self._stop = clock, stop
         self._settle_within_s = settle_within_s
         self._began_s = self._sampled_s = clock.now()
+        self._cpu_before_s = 0.0
         self._start: State | None = None
         self._group = GroupReader(service.members)
 
@@ -39,18 +40,13 @@ class ServiceReader:
         return self._group.processes
 
     @property
-    def has_begun(self) -> bool:
-        """Whether it is known what it is without connections."""
-        return self._start is not None
-
-    @property
     def at_s(self) -> float:
-        """Now, since the reader was made."""
+        """Scenario time, now: since the reader was made, without that between two parts."""
         return self._clock.now() - self._began_s
 
     @property
     def sampled_at_s(self) -> float:
-        """When the last sample was taken, since the reader was made."""
+        """Scenario time at which the last sample was taken."""
         return self._sampled_s - self._began_s
 
     @property
@@ -64,13 +60,19 @@ class ServiceReader:
         return None if self._start is None else self._group.read().fds - self._start.fds
 
     def cpu_s(self) -> float:
-        """Return the processor time of all processes."""
-        return self._group.read().cpu_s
+        """Return the processor time of all processes, in all parts."""
+        return self._cpu_before_s + self._group.read().cpu_s
 
     def begin(self) -> None:
         """Take the server, once it is at rest, as it is without connections."""
         self.settle()
         self._start = self._state()
+
+    def go_on(self, at_s: float, cpu_s: float) -> None:
+        """Go on with the time, and the processor time, that there were before a part."""
+        now_s = self._sampled_s = self._clock.now()
+        self._began_s = now_s - at_s
+        self._cpu_before_s = cpu_s - self._group.read().cpu_s
 
     def settle(self) -> Settled:
         """
@@ -111,7 +113,7 @@ class ServiceReader:
             operations=operations,
             rss_bytes=cheap.rss_bytes,
             resident_anonymous_bytes=cheap.anonymous_bytes,
-            cpu_s=cheap.cpu_s,
+            cpu_s=self._cpu_before_s + cheap.cpu_s,
             busy_s=busy_s,
             gc_pauses=0,
             gc_pause_s=0.0,

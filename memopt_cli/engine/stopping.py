@@ -7,10 +7,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from memopt_cli.analysis.recording import Outcome
+from memopt_cli.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
+
+    from memopt_cli.engine.clock import Clock
 
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -27,6 +30,25 @@ class StopRequest:
         self.outcome: Outcome | None = None
         self.reason = ""
         self.signal: int | None = None
+        self._slice: tuple[Clock, float, str] | None = None
+
+    def give_slice(self, duration_s: float, clock: Clock) -> None:
+        """Give the run so much time from now; what is not done by then is for the next slice."""
+        reason = f"the slice of {format_duration(duration_s)} is over"
+        self._slice = clock, clock.now() + duration_s, reason
+
+    @property
+    def is_over(self) -> bool:
+        """
+        Whether the run is to end here, in order: a stop was asked for, or its time is over.
+
+        The engine looks at it after whole ticks only; `check` does not end a slice.
+        """
+        if self._slice is not None:
+            clock, until_s, reason = self._slice
+            if clock.now() >= until_s:
+                self._set(Outcome.STOPPED, reason)
+        return self.outcome is not None
 
     def by_signal(self, number: int) -> None:
         """Ask for a stop because of a signal; a second one ends memopt at once."""

@@ -59,9 +59,11 @@ class Subject:
                     case "tick":
                         wire.send(replies, self._tick(message, blocks))
                     case "stage":
-                        self._busy_before_s += recorder.latency.total_s
-                        recorder.start_stage()
+                        self._forget_durations()
                         self._stage_begins = True
+                        wire.send(replies, {})
+                    case "forget":
+                        self._forget_durations()
                         wire.send(replies, {})
                     case "heap":
                         wire.send(replies, self._read_heap())
@@ -86,6 +88,10 @@ class Subject:
         _clear_caches()
         for _ in range(_REHEARSALS):
             self._read_heap()
+
+    def _forget_durations(self) -> None:
+        self._busy_before_s += self._recorder.latency.total_s
+        self._recorder.start_stage()
 
     def _settle(self) -> None:
         """

@@ -8,10 +8,12 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from memopt_cli.analysis.connections import Look
+from memopt_cli.analysis.parts import Checkpoint
 from memopt_cli.analysis.recording import StageSpan
 from memopt_cli.engine import shortfall
 from memopt_cli.engine.connection_books import Books
 from memopt_cli.engine.events import (
+    CheckpointMade,
     ConnectionsCounted,
     DurationsRecorded,
     SampleTaken,
@@ -20,6 +22,7 @@ from memopt_cli.engine.events import (
 from memopt_cli.engine.neighbours import Neighbours
 from memopt_cli.engine.service_reading import ServiceReader
 from memopt_cli.engine.stopping import Stopped
+from memopt_cli.engine.waypoint import Waypoint
 from memopt_cli.errors import MemoptError, TargetError
 from memopt_cli.profiler import kernel
 from memopt_cli.workloads import rates
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from memopt_cli.engine.stopping import StopRequest
     from memopt_cli.scenario.model import Scenario, Stage
     from memopt_cli.scenario.sockets import DrivingSection
+    from memopt_cli.store.resuming import Begun
     from memopt_cli.workloads.sockets.tally import Report
 
 _T = TypeVar("_T")
@@ -46,6 +50,11 @@ WARM_UP = 32
 """Connections of each driver that are made, used and closed before the first reading."""
 
 _LOOK_EVERY_S = 0.05
+_KEEP_EVERY_S = 0.5
+_PIECE_S = 60.0
+"""A load by schedule is asked for in pieces of up to twice as much; each begins 50 ms late."""
+
+_ROUNDING_S = 1e-6
 _SLOWEST_PER_S = 50.0
 """A server that opens, or answers, fewer in a second is not waited for to the end."""
 
@@ -61,16 +70,26 @@ class Walk:
     """The connections of one variant; a context manager that ends the drivers."""
 
     def __init__(
-        self, scenario: Scenario, service: Service, clock: Clock, stop: StopRequest
+        self,
+        scenario: Scenario,
+        service: Service,
+        clock: Clock,
+        stop: StopRequest,
+        begun: Begun | None = None,
     ) -> None:
         self._scenario, self._service = scenario, service
+        self._begun = begun
+        self._before = None if begun is None else begun.checkpoint
         self._load, self._section = scenario.load, section_of(scenario)
-        self._stop = stop
-        self._stage = self._wanted = self._held = 0
+        self._clock, self._stop = clock, stop
+        self._wanted = self._held = 0
         self._answered: int | None = None
-        self._growing = True
+        self._way = Waypoint()
+        self._part = 0 if self._before is None else self._before.part + 1
+        self._starts_s = self._rebuilt_s = 0.0
+        self._kept_s = clock.now()
+        self._lives = False
         self._well = Tally()
-        self._transcript = hashlib.blake2b(digest_size=16)
         self._failure: BaseException | None = None
         with ExitStack() as opened:
             within_s = self._section.settle_within_s
@@ -90,13 +109,19 @@ class Walk:
     @property
     def transcript(self) -> str:
         """A digest of what was done; equal for two variants that were asked for the same."""
-        return self._transcript.hexdigest()
+        return hashlib.blake2b(self._way.asked.encode(), digest_size=16).hexdigest()
 
     def events(self) -> Iterator[Event]:
         """Walk all stages; what was counted up to a failure or a stop is told too."""
         try:
             yield from self._warm_up()
-            for number, stage in enumerate(self._load.stages):
+            if self._before is not None and self._begun is not None:
+                yield from self._go_on(self._begun, self._before)
+            self._lives = True
+            begun, first = self._before is not None, self._way.stage
+            for number, stage in enumerate(self._load.stages[first:], first):
+                if number > first or not begun:
+                    self._way.enter(number, at_s=self._server.at_s, units=self._held)
                 yield from self._walk_stage(number, stage)
         except (MemoptError, Stopped):
             yield ConnectionsCounted(self.books.found)
@@ -139,29 +164,56 @@ class Walk:
         self._well = report.total
         self.books.begin(report, servers=self._server.processes)
 
+    def _go_on(self, begun: Begun, before: Checkpoint) -> Iterator[Event]:
+        """Make the connections again that there were, and go on with the time and the books."""
+        began_s, state = self._clock.now(), before.state
+        self._way = way = Waypoint.from_values(state)
+        stage = self._load.stages[way.stage]
+        units = way.units(stage.units or 0, stage.plateaus, state["there"])
+        self._wanted = units
+        report = self._shards.stats()
+        if units:
+            within_s = _patience_s(units)
+            report = yield from self._during(lambda: self._shards.connect(units, within_s=within_s))
+        self._hold(report)
+        self.books.go_on(begun, state["busy_s"])
+        self.books.begin(report, servers=self._server.processes)
+        self._server.settle()
+        self._server.go_on(before.at_s, state["cpu_s"])
+        self._kept_s = self._clock.now()
+        self._rebuilt_s = self._kept_s - began_s
+        self._starts_s = before.at_s + _ROUNDING_S
+        for number, span in enumerate(way.spans):
+            yield StageStarted(number, span)
+
     def _walk_stage(self, number: int, stage: Stage) -> Iterator[Event]:
-        self._stage, began_s = number, self._server.at_s
-        ends_s = began_s + stage.duration_s
-        yield StageStarted(number, StageSpan(stage.name, began_s, ends_s, stage.units))
-        first, last = self._held, stage.units or 0
-        for part in range(1, stage.plateaus + 1):
-            yield from self._move_to(first + round((last - first) * part / stage.plateaus))
-            yield from self._ask(stage)
-            yield from self._pass(stage, began_s + stage.duration_s * part / stage.plateaus)
+        way, last = self._way, stage.units or 0
+        ends_s = way.began_s + stage.duration_s
+        yield StageStarted(number, StageSpan(stage.name, way.began_s, ends_s, stage.units))
+        for part in range(way.part, stage.plateaus + 1):
+            way.part = part
+            if not way.arrived:
+                before, after = way.ends(last, stage.plateaus)
+                yield from self._move_to(after)
+                yield ConnectionsCounted(self.books.found)
+                answers = yield from self._ask(stage)
+                way.arrive(f"{after - before} {answers}")
+            yield from self._pass(stage, way.began_s + stage.duration_s * part / stage.plateaus)
             yield from self._look()
-        yield StageStarted(number, StageSpan(stage.name, began_s, self._server.at_s, stage.units))
-        latency = self.books.latency(number)
-        yield DurationsRecorded(number, {}, latency, 0, recorder_installed=False)
+            way.arrived = False
+        span = StageSpan(stage.name, way.began_s, self._server.at_s, stage.units)
+        yield StageStarted(number, span)
+        way.spans = (*way.spans, span)
+        yield self._durations()
 
     def _move_to(self, units: int) -> Iterator[Event]:
         """Open or close connections until there are so many."""
         rate, change = self._load.arrival_rate_per_s or None, units - self._held
         self._wanted, self._answered = units, None
-        self._transcript.update(f"{change} ".encode())
         if change > 0:
             report = yield from self._connect(change, rate)
         elif change < 0:
-            self._growing = False
+            self._way.growing = False
             reset = self._service.speech.reset
             report = yield from self._during(
                 lambda: self._shards.drop(-change, rate_per_s=rate, reset=reset)
@@ -180,46 +232,74 @@ class Walk:
         )
         drivers_cpu_s = sum(tally.cpu_s for tally in report.tallies)
         others = neighbours.since(self._server.cpu_s(), drivers_cpu_s)
-        self.books.note_connecting(report, count, others, first=self._growing)
+        self.books.note_connecting(report, count, others, first=self._way.growing)
         return report
 
-    def _ask(self, stage: Stage) -> Iterator[Event]:
-        """Have each connection answered as often as the stage demands, one after the other."""
+    def _ask(self, stage: Stage) -> Generator[Event, None, str]:
+        """
+        Have each connection answered as often as the stage demands, one after the other.
+
+        Returns what was answered, for the transcript.
+        """
         asked = self._held * stage.rounds
         if not asked:
-            return
+            return ""
         report = yield from self._during(
             lambda: self._shards.roundtrip(rounds=stage.rounds, within_s=_patience_s(asked))
         )
-        answered = self.books.note_answers(report, self._stage)
-        self._transcript.update(f"{answered}/{stage.rounds} ".encode())
+        answered = self.books.note_answers(report, self._way.stage)
         self._check(report, asked=asked, found=answered, what="requests were answered")
         self._answered = answered // stage.rounds
+        return f"{answered}/{stage.rounds} "
 
     def _pass(self, stage: Stage, until_s: float) -> Iterator[Event]:
         """Let the rest of the stage's time pass: with messages by a schedule, or idle."""
-        left_s = until_s - self._server.at_s
         rate = rates.message_rate_per_s(self._load, stage) * self._held
-        if left_s <= 0:
-            return
-        if not rate:
-            yield from self._during(lambda: self._shards.hold(left_s))
-            return
-        report = yield from self._during(lambda: self._shards.load(left_s, rate_per_s=rate))
-        self.books.note_answers(report, self._stage)
-        self.books.note_limit(report)
+        while (left_s := until_s - self._server.at_s) > 0:
+            if not rate:
+                yield from self._during(lambda: self._shards.hold(left_s))
+                return
+            # In pieces: what is known of requests only when they are over is lost with a kill.
+            piece_s = left_s if left_s < 2 * _PIECE_S else _PIECE_S
+            report = yield from self._during(
+                lambda: self._shards.load(piece_s, rate_per_s=rate)  # noqa: B023 - now
+            )
+            self.books.note_answers(report, self._way.stage)
+            self.books.note_limit(report)
+            yield self._durations()
+            yield ConnectionsCounted(self.books.found)
+
+    def _durations(self) -> DurationsRecorded:
+        stage = self._way.stage
+        latency = self.books.latency(stage)
+        return DurationsRecorded(
+            stage, {}, latency, 0, recorder_installed=False, checkpoint=self._checkpoint()
+        )
+
+    def _checkpoint(self) -> Checkpoint | None:
+        """Return where the walk is; `None` before it lives."""
+        if not self._lives:
+            return None
+        self._kept_s = self._clock.now()
+        state = {
+            **self._way.to_values(),
+            "there": self._server.accepted,
+            "cpu_s": self._server.cpu_s(),
+            "busy_s": self.books.busy_s,
+        }
+        return Checkpoint(self._part, self._starts_s, self._rebuilt_s, self._server.at_s, state)
 
     def _look(self) -> Iterator[Event]:
         """Wait until the server is at rest, and read everything."""
         settled = self._server.settle()
         report = self._shards.stats()
         self.books.note(report)
-        yield SampleTaken(self._sample(plateau=True))
+        yield SampleTaken(self._sample(plateau=True), self._checkpoint())
         memory = kernel.read()
         self.books.note_look(
             Look(
                 at_s=self._server.sampled_at_s,
-                stage=self._stage,
+                stage=self._way.stage,
                 asked=self._wanted,
                 ready=report.total.ready,
                 accepted=self._server.accepted,
@@ -261,8 +341,13 @@ class Walk:
                 self._failure = exc
                 wait([future])
                 raise
-            if self._server.has_begun and self._server.since_sample_s >= interval_s:
-                yield SampleTaken(self._sample(plateau=False))
+            # Asking ends a slice: the command is given up as by any other stop.
+            if self._stop.is_over or not self._lives:
+                continue
+            if self._server.since_sample_s >= interval_s:
+                yield SampleTaken(self._sample(plateau=False), self._checkpoint())
+            elif self._clock.now() - self._kept_s >= _KEEP_EVERY_S and (made := self._checkpoint()):
+                yield CheckpointMade(made)
         return future.result()
 
     def _interrupted(self) -> None:
@@ -273,7 +358,7 @@ class Walk:
 
     def _sample(self, *, plateau: bool) -> Sample:
         return self._server.sample(
-            stage=self._stage,
+            stage=self._way.stage,
             units=self._held,
             operations=self.books.answered,
             busy_s=self.books.busy_s,

@@ -149,6 +149,11 @@ class RecorderReader:
         self._seen = written
         return [self._pause(number) for number in range(first, written)]
 
+    def forget(self) -> None:
+        """Leave out the pauses until now, those that were lost included."""
+        self.pauses()
+        self.lost = 0
+
     def latency(self) -> Histogram:
         """Return a copy of the latency histogram of the current stage."""
         return Histogram.from_bytes(self._words[_LATENCY : _LATENCY + WORDS].tobytes())

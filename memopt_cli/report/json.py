@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from memopt_cli.analysis import fidelity
 from memopt_cli.analysis.day import growth_in_a_day
 from memopt_cli.analysis.ranking import rankings
-from memopt_cli.report import connections, density, ladder, operation_profile
+from memopt_cli.report import connections, density, ladder, operation_profile, parts
 from memopt_cli.report.ranking import brings
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ def _variant(variant: VariantFindings) -> dict[str, Any]:
             for s in variant.stages
         ],
         **({} if real is None else {"connections": connections.document(real, _estimate)}),
+        **({"parts": parts.document(variant.parts)} if parts.is_resumed(variant) else {}),
     }
 
 

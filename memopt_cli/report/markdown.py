@@ -23,6 +23,7 @@ from memopt_cli.report import (
     hours,
     ladder,
     operation_profile,
+    parts,
     ranking,
     wording,
 )
@@ -81,6 +82,7 @@ def markdown(run: RunFindings, pictures: Sequence[Picture] = ()) -> str:
         *_results(run),
         *connections.sections(run),
         *_leaks(run),
+        *parts.sections(run),
         *method(run),
         *environment(run),
     ]

@@ -27,7 +27,7 @@ _ESTIMATE = {
     ],
 }
 _VERDICT = {"enum": ["passed", "crossed", "inconclusive"]}
-_OUTCOME = {"enum": ["running", "finished", "interrupted", "aborted", "failed"]}
+_OUTCOME = {"enum": ["running", "finished", "interrupted", "aborted", "failed", "stopped"]}
 
 
 def _object(properties: dict[str, Any], *, nullable: bool = False) -> dict[str, Any]:
@@ -218,6 +218,20 @@ _CONNECTIONS = {
     ),
 }
 _VARIANT["properties"]["connections"] = _CONNECTIONS
+# Only resumed variants have it.
+_VARIANT["properties"]["parts"] = {
+    "type": "array",
+    "description": "What was lived without an interruption; times of the load, and UTC.",
+    "items": _object(
+        {
+            "starts_s": _NUMBER,
+            "ends_s": _NUMBER,
+            "began_at": _TEXT,
+            "ended_at": _TEXT,
+            "rebuilt_s": _NUMBER,
+        }
+    ),
+}
 
 _BOUNDED = {
     "value": _NUMBER,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import os
 import sqlite3
 import zlib
 from contextlib import closing, contextmanager, suppress
@@ -40,6 +42,19 @@ def created(directory: Path, name: str, tables: str) -> sqlite3.Connection:
         return _created(directory / name, tables)
 
 
+def reopened(directory: Path, name: str) -> sqlite3.Connection:
+    """
+    Return a database that was written before, to write on.
+
+    Raises:
+        StoreError: It is not there, or cannot be written.
+    """
+    with refusals(directory):
+        if not (directory / name).is_file():
+            raise StoreError(f"{directory} holds no run: there is no {name}")
+        return _created(directory / name, "")
+
+
 def _created(path: Path, tables: str) -> sqlite3.Connection:
     base = sqlite3.connect(path, isolation_level=None)
     try:
@@ -52,6 +67,30 @@ def _created(path: Path, tables: str) -> sqlite3.Connection:
         base.close()
         raise
     return base
+
+
+def locked(directory: Path) -> int:
+    """
+    Return a descriptor that keeps every other writer out of a folder until it is closed.
+
+    The kernel gives the lock back when its holder ends, however that one ends.
+
+    Raises:
+        StoreError: Another process writes there.
+    """
+    with refusals(directory):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise StoreError(
+            f"another memopt writes in {directory}", hint="Wait until that run has ended."
+        ) from None
+    except OSError:
+        # A file system without such locks: then nobody is kept out.
+        return descriptor
+    return descriptor
 
 
 def close(base: sqlite3.Connection, directory: Path) -> None:

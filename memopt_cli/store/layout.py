@@ -2,7 +2,8 @@
 Names and tables of a run's folder.
 
 One SQLite file in write-ahead mode holds everything measured. Each sample is a
-transaction of its own: after a kill, what was acknowledged is there; a reader
+transaction of its own, with the state that the load had then: after a kill, what was
+acknowledged is there, and a resumed run goes on from the very sample; a reader
 can look on while the run goes on. (SQLite's locks need a local file system.)
 """
 
@@ -49,5 +50,8 @@ CREATE TABLE fidelity (variant INTEGER PRIMARY KEY, found TEXT);
 CREATE TABLE density (variant INTEGER PRIMARY KEY, found TEXT);
 CREATE TABLE profile (variant INTEGER PRIMARY KEY, found TEXT);
 CREATE TABLE connections (variant INTEGER PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE parts (
+  variant INTEGER, number INTEGER, starts_s REAL, ends_s REAL, began_at TEXT, ended_at TEXT,
+  rebuilt_s REAL, state TEXT NOT NULL, PRIMARY KEY (variant, number)) WITHOUT ROWID;
 CREATE TABLE samples (variant INTEGER, {_sample_columns()});
 """

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from memopt_cli.analysis.connections import ConnectionsRecording
 from memopt_cli.analysis.density import Density
 from memopt_cli.analysis.operation_profile import OperationProfile
+from memopt_cli.analysis.parts import Part
 from memopt_cli.analysis.recording import (
     Fidelity,
     Outcome,
@@ -153,8 +154,9 @@ def _latest_thinned(base: sqlite3.Connection, variant: int) -> Iterator[Sample]:
 
 
 def _variant(base: sqlite3.Connection, row: sqlite3.Row, choose: _Choice) -> VariantRecording:
-    pauses, latency = _histograms(base, row["id"])
+    pauses, latency = histograms(base, row["id"])
     stages = base.execute("SELECT * FROM stages WHERE variant = ? ORDER BY number", (row["id"],))
+    parts = _parts(base, row["id"])
     return VariantRecording(
         cell=json.loads(row["cell"]),
         name=row["name"],
@@ -178,8 +180,21 @@ def _variant(base: sqlite3.Connection, row: sqlite3.Row, choose: _Choice) -> Var
         fidelity=_fidelity(base, row["id"]),
         density=_density(base, row["id"]),
         profile=_profile(base, row["id"]),
-        connections=_connections(base, row["id"]),
+        connections=connections_of(base, row["id"]),
+        breaks=tuple(part.starts_s for part in parts[1:]),
+        parts=parts,
     )
+
+
+def _parts(base: sqlite3.Connection, variant: int) -> tuple[Part, ...]:
+    """Return when a variant was lived."""
+    if not has_table(base, "parts"):
+        return ()
+    query = (
+        "SELECT starts_s, ends_s, began_at, ended_at, rebuilt_s FROM parts "
+        "WHERE variant = ? ORDER BY number"
+    )
+    return tuple(Part(*row) for row in base.execute(query, (variant,)))
 
 
 def _fidelity(base: sqlite3.Connection, variant: int) -> Fidelity | None:
@@ -200,16 +215,21 @@ def _profile(base: sqlite3.Connection, variant: int) -> OperationProfile | None:
     return None if found is None else OperationProfile.from_values(found)
 
 
-def _connections(base: sqlite3.Connection, variant: int) -> ConnectionsRecording | None:
+def connections_of(base: sqlite3.Connection, variant: int) -> ConnectionsRecording | None:
     """Return what is known of real connections."""
     found = _kept(base, "connections", "value", variant)
     return None if found is None else ConnectionsRecording.from_values(found)
 
 
+def has_table(base: sqlite3.Connection, name: str) -> bool:
+    """Return whether a run has a table that those of earlier releases lack."""
+    tables = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+    return base.execute(tables, (name,)).fetchone() is not None
+
+
 def _kept(base: sqlite3.Connection, table: str, column: str, variant: int) -> Any:
     """Return what a table that runs of earlier releases lack holds of a variant."""
-    tables = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
-    if base.execute(tables, (table,)).fetchone() is None:
+    if not has_table(base, table):
         return None
     query = f"SELECT {column} FROM {table} WHERE variant = ?"  # noqa: S608 - our own names
     row = base.execute(query, (variant,)).fetchone()
@@ -221,9 +241,10 @@ def _sample(row: sqlite3.Row) -> Sample:
     return Sample(**{**values, "is_plateau": bool(values["is_plateau"])})
 
 
-def _histograms(
+def histograms(
     base: sqlite3.Connection, variant: int
 ) -> tuple[Mapping[tuple[int, int], Histogram], Mapping[int, Histogram]]:
+    """Return the pauses of a variant by stage and generation, and its latencies by stage."""
     pauses: dict[tuple[int, int], Histogram] = defaultdict(Histogram)
     latency: dict[int, Histogram] = defaultdict(Histogram)
     for row in base.execute("SELECT * FROM histograms WHERE variant = ?", (variant,)):

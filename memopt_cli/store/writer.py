@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import zlib
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from memopt_cli.analysis.recording import Outcome
@@ -12,13 +15,14 @@ from memopt_cli.store import database, layout
 from memopt_cli.store.database import refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
     from memopt_cli.analysis.connections import ConnectionsRecording
     from memopt_cli.analysis.density import Density
     from memopt_cli.analysis.operation_profile import OperationProfile
+    from memopt_cli.analysis.parts import Checkpoint
     from memopt_cli.analysis.recording import Fidelity, Sample, StageSpan
     from memopt_cli.profiler.histogram import Histogram
 
@@ -26,6 +30,12 @@ _ADD_SAMPLE = (
     f"INSERT INTO samples (variant, {', '.join(layout.SAMPLE_COLUMNS)}) "  # noqa: S608 - our names
     f"VALUES (?, {', '.join('?' * len(layout.SAMPLE_COLUMNS))})"
 )
+
+
+_ADD_CHECKPOINT = """
+INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (variant, number) DO UPDATE
+SET ends_s = excluded.ends_s, ended_at = excluded.ended_at, state = excluded.state
+"""
 
 
 class RunWriter:
@@ -36,9 +46,22 @@ class RunWriter:
         StoreError: The folder cannot be made or written, or the disk is full.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, resumed: bool = False) -> None:
+        """
+        Args:
+            directory: A new or an empty folder, or that of the run.
+            resumed: Whether to write on in a run that is there.
+        """
         self.directory = directory
-        self._base = database.created(directory, layout.SAMPLES, layout.TABLES)
+        with ExitStack() as opened:
+            if resumed:
+                # First the lock: who does not get it must not touch the database.
+                opened.callback(os.close, database.locked(directory))
+                self._base = database.reopened(directory, layout.SAMPLES)
+            else:
+                self._base = database.created(directory, layout.SAMPLES, layout.TABLES)
+                opened.callback(os.close, database.locked(directory))
+            self._lock = opened.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -74,6 +97,18 @@ class RunWriter:
         with refusals(self.directory):
             (self.directory / layout.SCENARIO).write_text(scenario, encoding="utf-8")
 
+    def keep_plan(self, cells: Sequence[tuple[Mapping[str, str], str]]) -> None:
+        """Write the cells of the matrix: their labels, and their scenarios as YAML."""
+        self._set(cells=[{"label": dict(label), "scenario": text} for label, text in cells])
+
+    def go_on(self) -> None:
+        """Write that an interrupted run goes on."""
+        self._set(outcome=Outcome.RUNNING, reason="", signal=None, wall_s=0.0)
+
+    def resume_variant(self, variant: int) -> None:
+        """Write that an interrupted variant goes on."""
+        self._update(variant, outcome=Outcome.RUNNING, failure="")
+
     def begin_variant(
         self,
         cell: Mapping[str, str],
@@ -101,10 +136,17 @@ class RunWriter:
             # Again for a stage whose end is known only when it has come.
             self._base.execute("INSERT OR REPLACE INTO stages VALUES (?, ?, ?, ?, ?, ?)", row)
 
-    def add_sample(self, variant: int, sample: Sample) -> None:
-        """Write one sample; it outlives a kill from the moment this returns."""
-        with refusals(self.directory):
+    def add_sample(
+        self, variant: int, sample: Sample, checkpoint: Checkpoint | None = None
+    ) -> None:
+        """
+        Write one sample; it outlives a kill from the moment this returns.
+
+        The checkpoint is that of the same moment: after a kill both are there, or neither.
+        """
+        with self.at_once():
             self._base.execute(_ADD_SAMPLE, (variant, *dataclasses.astuple(sample)))
+            self._add_checkpoint(variant, checkpoint)
 
     def put_latency(self, variant: int, stage: int, histogram: Histogram) -> None:
         """Write or replace the latency histogram of a stage."""
@@ -117,6 +159,11 @@ class RunWriter:
     def note_recorder(self, variant: int, *, installed: bool, pauses_lost: int) -> None:
         """Write whether the recorder inside the subject works, and what it lost."""
         self._update(variant, recorder_installed=installed, pauses_lost=pauses_lost)
+
+    def add_checkpoint(self, variant: int, checkpoint: Checkpoint | None) -> None:
+        """Write where a variant is, between two samples."""
+        with refusals(self.directory):
+            self._add_checkpoint(variant, checkpoint)
 
     def put_fidelity(self, variant: int, fidelity: Fidelity) -> None:
         """Write how a variant's agents thought."""
@@ -174,9 +221,41 @@ class RunWriter:
         database.copied(source / layout.SAMPLES, self.directory / layout.BASELINE)
         self._set(baseline=str(source), regressions=list(regressions))
 
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Have all that is written inside outlive a kill, or nothing of it."""
+        with refusals(self.directory):
+            self._base.execute("BEGIN")
+            try:
+                yield
+            except BaseException:
+                if self._base.in_transaction:
+                    self._base.execute("ROLLBACK")
+                raise
+            self._base.execute("COMMIT")
+
     def close(self) -> None:
         """Fold the write-ahead log into the one file."""
-        database.close(self._base, self.directory)
+        try:
+            database.close(self._base, self.directory)
+        finally:
+            self._lock.close()
+
+    def _add_checkpoint(self, variant: int, checkpoint: Checkpoint | None) -> None:
+        if checkpoint is None:
+            return
+        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        row = (
+            variant,
+            checkpoint.part,
+            checkpoint.starts_s,
+            checkpoint.at_s,
+            now,
+            now,
+            checkpoint.rebuilt_s,
+            json.dumps(checkpoint.state),
+        )
+        self._base.execute(_ADD_CHECKPOINT, row)
 
     def _set(self, **values: object) -> None:
         with refusals(self.directory):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -121,6 +121,24 @@ class Transcript:
                 )
             at_s += stage.duration_s
             from_units = len(self._live)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """
+        Where the load is after the latest tick, as plain values.
+
+        The state of the random stream, and how many units there are, were and are owed:
+        two transcripts that agree in it have drawn the same numbers for the same ends.
+        """
+        return {
+            "random": self._random.bit_generator.state,
+            "alive": len(self._live),
+            "vacant": len(self._vacant),
+            "slots_made": self._slots_made,
+            "owed_arrivals": self._owed_arrivals,
+            "owed_messages": self._owed_messages,
+            "turn": self._turn,
+        }
 
     def _tick(
         self,

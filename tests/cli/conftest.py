@@ -102,7 +102,8 @@ def memopt(tmp_path: Path) -> Memopt:
     return Memopt(tmp_path)
 
 
-def _samples(folder: Path) -> int:
+def samples_in(folder: Path) -> int:
+    """Return how many samples a run has by now."""
     try:
         return sum(len(variant.samples) for variant in reader.read(folder).variants)
     except StoreError:
@@ -126,7 +127,7 @@ def endless(memopt: Memopt) -> Iterator[Callable[[int], tuple[psutil.Popen, list
     def start(samples: int) -> tuple[psutil.Popen, list[psutil.Process]]:
         process = memopt.begin("simulate", memopt.write("endless", ENDLESS), "--out", "run")
         started.append(process)
-        while _samples(memopt.folder / "run") < samples:
+        while samples_in(memopt.folder / "run") < samples:
             assert process.poll() is None, process.communicate()
             time.sleep(0.02)
         subjects = _subjects(process)

@@ -261,7 +261,9 @@ def test_signal(number: signal.Signals, code: int, endless: Endless, memopt: Mem
     _, stderr = process.communicate(timeout=60)
     found = _run_json(memopt.folder / "run")
     assert (process.returncode, found["exit_code"]) == (code, code)
-    assert stderr == f"first: interrupted: stopped by {number.name}\n"
+    assert stderr == (
+        f"first: interrupted: stopped by {number.name}\nTo go on: memopt simulate --resume run\n"
+    )
     assert [variant["units_peak"] for variant in found["variants"]] == [100]
     assert (memopt.folder / "run" / "report.md").stat().st_size > 0
     assert [one.is_running() for one in subjects] == [False]
