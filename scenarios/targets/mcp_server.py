@@ -1,5 +1,6 @@
 """A server on the official MCP SDK with one tool, over streamable HTTP: PORT."""
 
+import logging
 import sys
 
 import uvicorn
@@ -19,6 +20,8 @@ def add(first: int, second: int) -> int:
     return first + second
 
 
+# Several lines of each session would be most of the log.
+logging.getLogger().setLevel(logging.WARNING)
 # A client that idles for longer than the server's default of 5 s is held, too.
 uvicorn.run(
     server.streamable_http_app(),

@@ -142,3 +142,17 @@ def test_many_durations_are_counted_like_each(batches: list[list[int]]) -> None:
         for duration_ns in batch:
             single.record(duration_ns)
     assert single.words == many.words
+
+
+def test_each_answer_to_a_handshake_is_looked_at() -> None:
+    """One equal to a good one is good; an error, a part, and a later reply are what they are."""
+    spoken = jsonrpc.JsonRpc("test", handshake_bytes=100)
+    opening, asked = Call(Expecting.OPENING, 0, 0, None), Call(Expecting.REPLY, 0, 0, None)
+    good = b'{"jsonrpc": "2.0", "id": 0, "result": {}}\n'
+    welcome = Turn(len(good), send=jsonrpc.INITIALIZED, done=True)
+
+    assert [welcome, welcome] == [spoken.receive(good, opening) for _ in range(2)]
+    assert Turn(0) == spoken.receive(good[:-1], opening)
+    assert Turn(len(good)) == spoken.receive(good, asked)
+    with pytest.raises(WrongReply, match="no room"):
+        spoken.receive(b'{"id": 0, "error": {"message": "no room"}}\n', opening)

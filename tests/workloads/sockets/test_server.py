@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from memopt_cli.errors import UsageError
 from memopt_cli.workloads.sockets.plan import plan
+from memopt_cli.workloads.sockets.protocols.jsonrpc import INITIALIZED
 from memopt_cli.workloads.sockets.server.compact import CompactStates
 from memopt_cli.workloads.sockets.server.fleet import VARIANTS, Fleet, ServerReport
 from memopt_cli.workloads.sockets.server.naive import NaiveServer
@@ -116,6 +117,7 @@ def client(fleet: Fleet) -> Iterator[Client]:
     [
         (b"{\n", {"code": -32700, "message": "this is no JSON"}),
         (b"[]\n", {"code": -32600, "message": "this is no request"}),
+        (INITIALIZED.rstrip() + b" 1\n", {"code": -32700, "message": "this is no JSON"}),
         (b'{"id": 4, "method": "x"}\n', {"code": -32601, "message": "no method 'x'"}),
         (
             b'{"id": 4, "method": "tools/call", "params": {"name": "e"}}\n',
