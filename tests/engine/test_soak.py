@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from memopt_cli.analysis.results import LeakVerdict
 from tests.benchmarks.bench_soak_controller import grown
-from tests.benchmarks.bench_soak_leak import is_found, twins
+from tests.benchmarks.bench_soak_leak import twins
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,9 +23,9 @@ FEWER = (
 
 def test_a_day_finds_a_leak_of_64_kib_an_hour(tmp_path: Path) -> None:
     """The true slope is inside the interval of the leaky twin; the clean one is not accused."""
-    clean, leaky = twins(1, tmp_path / "run", *FEWER)
-    assert LeakVerdict.NO_LEAK == clean.verdict
-    assert is_found(leaky)
+    both = twins(1, tmp_path / "run", *FEWER)
+    assert LeakVerdict.NO_LEAK == both.clean.verdict
+    assert both.leak_is_found
 
 
 def test_the_controller_does_not_grow_with_its_samples(tmp_path: Path) -> None:
