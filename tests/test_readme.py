@@ -141,7 +141,8 @@ def _of_github() -> dict[str, list[str]]:
 
 def _of_gitlab() -> dict[str, list[str]]:
     (block,) = _blocks("yaml gitlab")
-    return {name: job["script"] for name, job in yaml.safe_load(block).items()}
+    jobs = yaml.safe_load(block)
+    return {name: job["script"] for name, job in jobs.items() if "script" in job}
 
 
 SMALL = """\
@@ -166,6 +167,7 @@ def _in_a_job(folder: Path, command: str, **environment: str) -> int:
     memopt.chmod(0o755)
     (folder / "small.yaml").write_text(SMALL, encoding="utf-8")
     small = re.sub(r"simulate connections-\w+", "simulate small.yaml", command)
+    small = small.replace("soak-24h-tcp", "small.yaml")
     path = f"{programs}:{os.environ['PATH']}"
     return subprocess.run(
         ["bash", "-e", "-o", "pipefail", "-c", small],
@@ -191,6 +193,35 @@ def test_the_jobs_do_what_they_say(tmp_path: Path) -> None:
     for name in ("new", "junit.xml", "night.html", "night.json", "metrics.txt"):
         assert (tmp_path / name).exists()
     assert 4 == (tmp_path / "summary.md").read_text("utf-8").count("\n## ") + 1
+
+
+def test_only_the_last_slice_of_github_must_end(tmp_path: Path) -> None:
+    """A slice that is over passes but in the last job; what a job left, the next goes on with."""
+    command = _of_github()["weekly"][-1]
+
+    def job(slice_: int, duration: str) -> int:
+        line = command.replace("${{ matrix.slice }}", str(slice_)).replace("5h30m", duration)
+        return _in_a_job(tmp_path, line)
+
+    assert 0 == job(1, "1ms")
+    assert 1 == job(5, "1ms")
+    assert 0 == job(5, "5h30m")
+    assert (tmp_path / "soak" / "report.md").is_file()
+
+
+def test_only_the_last_slice_of_gitlab_must_end(tmp_path: Path) -> None:
+    """The jobs follow each other, and 75 is allowed in all but the last."""
+    (block,) = _blocks("yaml gitlab")
+    jobs = yaml.safe_load(block)
+    slices = [name for name in jobs if name.startswith("soak ")]
+    command = _of_gitlab()[".soak"][-1]
+
+    assert 75 == _in_a_job(tmp_path, command.replace("5h30m", "1ms"))
+    assert 0 == _in_a_job(tmp_path, command)
+    assert {"exit_codes": 75} == jobs[".soak"]["allow_failure"]
+    allowed = [jobs[one].get("allow_failure") for one in slices]
+    assert [None, None, None, None, False] == allowed
+    assert [[one] for one in slices[:-1]] == [jobs[one]["needs"] for one in slices[1:]]
 
 
 @pytest.mark.parametrize("language", ["yaml github", "yaml gitlab"])

@@ -96,6 +96,20 @@ def test_slices(memopt: Memopt) -> None:
     assert "nothing is left to run" in again.stderr
 
 
+def test_a_resumed_run_is_judged_and_written_as_it_was_asked(memopt: Memopt) -> None:
+    """What must not regress is kept with the run; formats are asked for of each slice."""
+    name = memopt.synthetic("small")
+    memopt("simulate", name, "--out", "base", "-q")
+    kept = ("--baseline", "base", "--fail-on-regression", "memory_total<-90%")
+    first = memopt("simulate", name, "--out", "run", "--stop-after", "1ms", "-q", *kept)
+    done = memopt("simulate", "--resume", "run", "-q", "--out", "junit=j.xml", "--out", "json=-")
+
+    assert (75, 0) == (first.returncode, done.returncode)
+    assert json.loads(done.stdout) == _run_json(memopt.folder / "run")
+    assert "memory_total" in (memopt.folder / "j.xml").read_text(encoding="utf-8")
+    assert "memory_total<-90%" in (memopt.folder / "run" / "report.md").read_text(encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
 def of_another_release(tmp_path_factory: pytest.TempPathFactory) -> Memopt:
     """Return a folder with a scenario and an interrupted run that another memopt has begun."""
@@ -114,6 +128,11 @@ def of_another_release(tmp_path_factory: pytest.TempPathFactory) -> Memopt:
         ((), "no scenario is named"),
         (("small.yaml", "--resume", "run"), "SCENARIOS would change it"),
         (("--resume", "run", "--set", "seed=2", "--scale", "5%"), "--set, --scale would change it"),
+        (("--resume", "run", "--out", "other"), "--out DIR would change it"),
+        (
+            ("--resume", "run", "--baseline", "run", "--fail-on-regression", "memory_total>5%"),
+            "--baseline, --fail-on-regression would change it",
+        ),
         (("--resume", "nowhere"), "nowhere holds no run"),
         (("--resume", "run"), "memopt was 0.0.0, is "),
         (("small.yaml", "--stop-after", "60"), "--stop-after 60: "),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -115,6 +116,30 @@ def test_the_machine_has_less() -> None:
     """It ends before the kernel would."""
     with pytest.raises(SubjectOutOfMemory, match="the machine has 9"):
         filled(Process(EACH, available=10_000_000), 200 * MIB)
+
+
+def test_a_room_repeats_who_came_in() -> None:
+    """Another process takes in the same agents up to a cut, whatever it holds, and then its own."""
+    load = Load.model_validate({"message_rate": "1/s", "stages": STAGES})
+    process, cheaper = Process(EACH * 1.9), Process(EACH)
+    rooms = [Room(one, 200 * MIB, SETTINGS) for one in (process, cheaper)]
+
+    def lived(room: Room, process: Process, ticks: int) -> list[Tick]:
+        done = []
+        for tick in islice(limited(Transcript(load, seed=1), room), ticks):
+            process.do(tick)
+            done.append(tick)
+            room.there = len(process.agents)
+        return done
+
+    before = lived(rooms[0], process, 8)
+    assert 0 < len(process.agents) < 200
+    rooms[1].repeat(rooms[0].taken_in)
+    again = lived(rooms[1], cheaper, 20)
+
+    assert before == again[:8]
+    assert rooms[1].stopped
+    assert rooms[1].found().agents == int(160 * MIB / EACH)
 
 
 def test_without_a_limit_ticks_are_left_as_they_are() -> None:

@@ -51,6 +51,19 @@ AGENTS = {
         ],
     },
 }
+FILLING = {
+    **AGENTS,
+    "agents": {"mix": {"G10": "100%"}, "until": "96MiB", "probes": 0},
+    "variants": [{"name": "only"}],
+    "load": {
+        "message_rate": "1/s",
+        "stages": [
+            {"name": "empty", "duration": "1s", "agents": 0},
+            {"name": "filling", "duration": "4s", "agents": 1000, "plateaus": 2},
+            {"name": "drain", "duration": "1s", "agents": 0},
+        ],
+    },
+}
 POOLED = {"name": "only", "pool": "on", "compact": "on", "leak": "1KiB"}
 WORKLOADS = {
     "connections": scenario(workload="connections", variants=[POOLED]),
@@ -224,4 +237,20 @@ def test_state_is_plain(tmp_path: Path) -> None:
     assert begun.checkpoint is not None
     state: dict[str, Any] = dict(begun.checkpoint.state)
     assert len(repr(state)) < 1000
-    assert {"ticks", "stage", "wall_s", "cpu_s", "busy_s", "operations", "load"} == set(state)
+    names = {"ticks", "stage", "wall_s", "cpu_s", "busy_s", "operations", "load", "room"}
+    assert names == set(state)
+
+
+def test_what_fills_its_memory_is_filled_again(tmp_path: Path) -> None:
+    """Who came in before the cut comes in again, and the others until the memory is full."""
+    what = Scenario.model_validate(FILLING)
+    cut = lived(tmp_path / "run", what, events=8)
+    (found,) = lived(tmp_path / "run", what).variants
+
+    there = course(cut.variants[0])
+    assert 0 < there[-1][2] < max(one.units for one in found.samples)
+    assert there == course(found)[: len(there)]
+    assert (Outcome.FINISHED, 2) == (found.outcome, len(found.parts))
+    assert found.density is not None
+    assert (True, True) == (found.density.stopped, found.density.held)
+    assert found.density.agents == max(one.units for one in found.samples)
