@@ -66,6 +66,15 @@ def test_a_leak_goes_on_and_a_level_does_not(
     assert found.used == 3
 
 
+def test_what_allocators_take_at_once_is_no_leak() -> None:
+    """Two pages more after each wave, on a line as straight as a leak's, show nothing."""
+    found = waves(of_waves([1024, 1032.192, 1040.384, 1048.576], each=512), per_unit_bytes=512)
+
+    assert LeakVerdict.INCONCLUSIVE is found.verdict
+    assert found.kept_per_connection is not None
+    assert found.kept_per_connection.low < 0
+
+
 def test_two_waves_are_no_slope() -> None:
     """With fewer than three waves nothing is said."""
     found = waves(of_waves([1024, 2048]), per_unit_bytes=4 * KIB)
