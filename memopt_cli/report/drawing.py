@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -13,6 +15,12 @@ OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "
 
 MARKERS = "osD^vP*X"
 STYLES = ("-", "--", "-.", ":")
+
+SHORT_RANGE = 30
+"""Below this factor a logarithmic axis has too few powers of ten to be read by them alone."""
+
+MOST_POWERS = 5
+"""Of ten, along an axis of half a figure's width: more would touch each other."""
 
 _HOUR_S, _MINUTE_S = 3600.0, 60.0
 
@@ -36,6 +44,19 @@ def finish(axes: Axes, title: str, *, legend: bool = True) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     if legend and axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=8)
+
+
+def log_ticks(axes: Axes, values: Sequence[float], told: Callable[[float], str]) -> None:
+    """Make the x axis logarithmic, with ticks in words that stand apart however short it is."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    short = bool(values) and max(values) < SHORT_RANGE * min(values)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(
+        LogLocator(base=10, subs=(1, 2, 5) if short else (1,), numticks=MOST_POWERS)
+    )
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda value, _: told(value))
 
 
 def time_scale(duration_s: float) -> tuple[float, str]:

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from memopt_cli.report import wording
-from memopt_cli.report.drawing import MARKERS, STYLES, colour, finish, new_figure, time_scale
+from memopt_cli.report.drawing import (
+    MARKERS,
+    STYLES,
+    colour,
+    finish,
+    log_ticks,
+    new_figure,
+    time_scale,
+)
 from memopt_cli.report.ranking_plot import ranking
 from memopt_cli.report.thinning import thinned
 from memopt_cli.units import format_count, format_duration, format_size
@@ -25,6 +33,11 @@ DOTS_PER_INCH = 144
 MIB = 1024**2
 MILLISECOND = 1e-3
 _MOST_TICKS = 6
+_WIDTH_LETTERS = 100
+"""So many letters of a stage's name would stand beside each other along the time axis."""
+
+_HEADROOM = 0.1
+"""Of an axis, for the names of stages above what is drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +90,18 @@ def memory_over_time(run: RunFindings, recording: Recording) -> Figure | None:
             marker = MARKERS[number % len(MARKERS)]
             pauses.plot(*zip(*thinned(paused), strict=True), marker, color=colour(number), ms=3)
     _mark_stages(memory, max(shown, key=lambda variant: len(variant.stages)), scale_s)
-    memory.set(ylabel="anonymous memory [MiB]", ylim=(0, None))
+    top_mib = max(s.resident_anonymous_bytes for variant in shown for s in variant.samples) / MIB
+    memory.set(ylabel="anonymous memory [MiB]", ylim=(0, top_mib * (1 + _HEADROOM) or None))
     finish(memory, _over_time_title(run, shown))
     if pauses is None:
         memory.set(xlabel=f"{_time_name(run)} [{unit}]")
         return figure
     pauses.set_yscale("symlog", linthresh=0.1)
     longest = max((s.gc_pause_max_s for variant in shown for s in variant.samples), default=0.0)
-    top = max(1.0, 2 * longest / MILLISECOND)
-    pauses.set(ylabel="longest GC\npause [ms]", xlabel=f"{_time_name(run)} [{unit}]", ylim=(0, top))
+    top_ms = max(1.0, 2 * longest / MILLISECOND)
+    pauses.set(
+        ylabel="longest GC\npause [ms]", xlabel=f"{_time_name(run)} [{unit}]", ylim=(0, top_ms)
+    )
     finish(pauses, "", legend=False)
     return figure
 
@@ -150,15 +166,22 @@ def durations(run: RunFindings) -> Figure | None:
     if not pauses and not latencies:
         return None
     names = [variant.name for variant in shown]
-    figure = new_figure(8, 4)
-    left, right = figure.subplots(1, 2, sharey=False)
-    _exceedance(left, pauses, names, "GC pause [s]")
-    _exceedance(right, latencies, names, "operation latency [s]")
-    left.set(ylabel="share that took longer")
     measured = any(variant.gc_pause is not None for variant in shown)
     title = _worst_title(pauses, "Longest GC pause") if measured else "GC pauses: not measured"
-    finish(left, title, legend=False)
-    finish(right, _worst_title(latencies, "Longest operation"))
+    titles = [title, _worst_title(latencies, "Longest operation")]
+    panels = [
+        (found, xlabel)
+        for found, xlabel in ((pauses, "GC pause [s]"), (latencies, "operation latency [s]"))
+        if found
+    ]
+    if len(panels) < len(titles):
+        titles = ["; ".join(titles)]  # what has no panel is said in words
+    figure = new_figure(8, 4)
+    drawn = figure.subplots(1, len(panels), sharey=False, squeeze=False)[0]
+    for axes, (found, xlabel), title in zip(drawn, panels, titles, strict=True):
+        _exceedance(axes, found, names, xlabel)
+        finish(axes, title, legend=axes is drawn[-1])
+    drawn[0].set(ylabel="share that took longer")
     return figure
 
 
@@ -178,17 +201,14 @@ def _is_drawable(found: Estimate | None) -> bool:
 
 def _log_axes(axes: Axes, units: Sequence[int]) -> None:
     """Make both axes logarithmic: units with a tick at each count, sizes at powers of two."""
-    from matplotlib.ticker import LogLocator, NullLocator
+    from matplotlib.ticker import NullLocator
 
-    axes.set_xscale("log")
     axes.set_yscale("log", base=2)
     counts = sorted(set(units))
-    axes.xaxis.set_major_locator(LogLocator(base=10))
+    log_ticks(axes, counts, format_count)
     if len(counts) <= _MOST_TICKS:
         axes.set_xticks(counts)
-    axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(lambda value, _: format_count(value))
     axes.yaxis.set_major_formatter(lambda value, _: format_size(value))
 
 
@@ -220,7 +240,7 @@ def _mark_stages(axes: Axes, variant: VariantRecording, scale_s: float) -> None:
     for stage in variant.stages:
         ends_s = min(stage.ends_s, total)
         axes.axvline(min(stage.starts_s, total) / scale_s, color="0.85", linewidth=0.8, zorder=0)
-        if ends_s - stage.starts_s > total * 0.05:
+        if (ends_s - stage.starts_s) * _WIDTH_LETTERS > total * (len(stage.name) + 1):
             axes.annotate(
                 stage.name,
                 ((stage.starts_s + ends_s) / 2 / scale_s, 1.0),
@@ -254,18 +274,21 @@ def _points_and_line(axes: Axes, variant: VariantFindings, number: int, *, last:
 def _exceedance(
     axes: Axes, found: Sequence[tuple[str, Distribution]], names: Sequence[str], xlabel: str
 ) -> None:
+    values: list[float] = []
     for name, distribution in found:
         number = names.index(name)
         smallest = 1 / distribution.count
         longer = [
             (value, max(1 - share, smallest)) for value, share in distribution.points if value
         ]
+        values += [value for value, _ in longer]
         if longer:
             style = STYLES[number % 4]
             axes.plot(*zip(*longer, strict=True), style, color=colour(number), label=name)
     axes.axhline(0.01, color="0.85", linewidth=0.8, zorder=0)
     axes.annotate("p99", (0.01, 0.011), xycoords=("axes fraction", "data"), fontsize=8, color="0.4")
-    axes.set(xscale="log", yscale="log", xlabel=xlabel)
+    axes.set(yscale="log", xlabel=xlabel)
+    log_ticks(axes, values, format_duration)
 
 
 def _over_time_title(run: RunFindings, shown: Sequence[VariantRecording]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -250,6 +251,48 @@ def test_a_distribution_without_durations_is_not_drawn() -> None:
 
     assert durations(run(found(gc_pause=empty, operation_latency=empty))) is None
     assert durations(run(found(gc_pause=distribution(0, 0), operation_latency=empty))) is not None
+
+
+def test_pauses_that_nobody_measured_have_no_panel() -> None:
+    """An empty panel shows nothing: that it was not measured is said in the title."""
+    figure = durations(run(found(gc_pause=None, operation_latency=distribution(MS, 2 * MS))))
+
+    assert figure is not None
+    (axes,) = figure.axes
+    assert "GC pauses: not measured; Longest operation: 2.00 ms in optimized" == axes.get_title(
+        loc="left"
+    )
+
+
+def test_ticks_are_legible_on_any_range() -> None:
+    """Within one power of ten there are ticks between; over nine they leave some out."""
+    for nanoseconds, expected in (
+        ((MS, 9 * MS), ["1.00 ms", "2.00 ms", "5.00 ms", "10.0 ms"]),
+        ((1000, 1000 * MS), ["1.00 us", "100 us", "10.0 ms", "1.00 s"]),
+    ):
+        figure = durations(run(found(gc_pause=None, operation_latency=distribution(*nanoseconds))))
+        assert figure is not None
+        figure.draw_without_rendering()
+        (axes,) = figure.axes
+        low, high = axes.get_xlim()
+        ticks = zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+        assert expected == [label.get_text() for at, label in ticks if low <= at <= high]
+
+
+def test_names_of_stages_stand_clear() -> None:
+    """A name that is longer than its stage is left out, and none lies on what is drawn."""
+    whole = replace(MEASURED, samples=(*SAMPLES, sample(80.0), sample(85.0)))
+    figure = memory_over_time(*judged(recording(whole)))
+    assert figure is not None
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    boxes = [text.get_window_extent() for text in axes.texts]
+    boxes.sort(key=lambda box: float(box.x0))
+    highest_mib = max(one.resident_anonymous_bytes for one in whole.samples) / MIB
+
+    assert ["ramp-up", "steady"] == [text.get_text() for text in axes.texts]
+    assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
+    assert axes.transData.transform((0, highest_mib))[1] < min(box.y0 for box in boxes)
 
 
 def test_rendering_twice_gives_the_same_files() -> None:
