@@ -24,7 +24,7 @@ SUSPECT = Suspect(
     bytes_per_operation=Estimate(96.0, 90.0, 102.0, How.FITTED),
     bytes_per_entry=96.0,
     holder="app.service.kept",
-    contents="list of 40,000 Record",
+    contents="list of 40,000 Record objects",
     growths=(
         Growth(140_000, "list", 40_000, Estimate(131_072, 130_000, 132_144, How.FITTED), None),
     ),

@@ -83,7 +83,7 @@ class Suspect:
     """``app.SERVER.cache``; empty if it was not found."""
 
     contents: str
-    """``list of 40,000 Record``."""
+    """``list of 40,000 Record objects``."""
 
     growths: tuple[Growth, ...]
     """The containers and types that grow by this line, containers first."""

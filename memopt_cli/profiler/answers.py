@@ -150,7 +150,7 @@ class Holder:
     """``app.SERVER.sessions``, or empty if none was found within the search's limits."""
 
     contents: str
-    """``dict of 40,000 Session``; empty for a type."""
+    """``dict of 40,000 Session objects``; empty for a type."""
 
 
 def heap_of(found: Mapping[str, Any]) -> InsideHeap:

@@ -88,7 +88,7 @@ def test_a_leaking_line_is_named_with_its_size_and_holder(tmp_path: Path) -> Non
     assert (f"{tmp_path}/app.py", line) == (first.file, first.line)
     assert "__main__.service.kept" == first.holder
     assert first.contents.startswith("list of ")
-    assert first.contents.endswith(" bytes")
+    assert first.contents.endswith(" bytes objects")
     assert first.bytes_per_operation is not None
     assert RECORD_BYTES / 1000 == pytest.approx(first.bytes_per_operation.value, rel=0.1)
     assert first.bytes_per_operation.low <= 1.02 * RECORD_BYTES / 1000
@@ -227,7 +227,7 @@ def test_holders_are_named_by_the_way_to_them(tmp_path: Path) -> None:
         found = {
             idents[holder.of]: holder.path
             for holder in agent.holders(containers=list(idents))
-            if isinstance(holder.of, int) and holder.contents.endswith(" object")
+            if isinstance(holder.of, int) and holder.contents.endswith(" object objects")
         }
 
     assert expected == found

@@ -1,5 +1,5 @@
 """
-Names what keeps an object: ``app.SERVER.sessions -> dict of 40,000 Session``.
+Names what keeps an object: ``app.SERVER.sessions -> dict of 40,000 Session objects``.
 
 The search goes from the object to what refers to it, the likeliest first, with a
 bounded number of steps: each is one pass over all tracked objects, inside C.
@@ -62,8 +62,8 @@ def _contents(container: Any, census: Any) -> str:
     """Return kind, length and the commonest type of the newest members."""
     members = census.newest(container, _SAMPLE)[:_SAMPLE]
     kinds = [type(group[-1]).__name__ for group in members]
-    of = max(kinds, key=kinds.count, default="nothing")
-    return "%s of %s %s" % (type(container).__name__, format(len(container), ","), of)  # noqa: UP031
+    of = max(kinds, key=kinds.count, default="no")
+    return "%s of %s %s objects" % (type(container).__name__, format(len(container), ","), of)  # noqa: UP031
 
 
 def path(target: Any, ignored: set[int]) -> str:
