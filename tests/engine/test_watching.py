@@ -70,8 +70,9 @@ def test_the_heap_and_the_count_come_with_the_readings(watcher: Watcher) -> None
     told = [each for each in watcher.readings() if each.operations is not None]
     malloc = [each.malloc_in_use_bytes for each in told if each.malloc_in_use_bytes is not None]
     kept_bytes = 1040 * done()
-    # The list itself, and what the agent loads to count objects, come on top.
-    assert kept_bytes <= malloc[-1] - malloc[0] < kept_bytes + 1_000_000
+    # Nobody stops the program between its count and its heap: a turn of 20 operations may lie
+    # between. The list itself, and what the agent loads to count objects, come on top.
+    assert kept_bytes - 20 * 1040 <= malloc[-1] - malloc[0] < kept_bytes + 1_000_000
     assert len(told) == len(malloc)
     assert None not in {each.allocated_blocks for each in told}
     assert all(each.inside_cost_s > 0 for each in told)
