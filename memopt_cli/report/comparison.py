@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import TYPE_CHECKING, Any
 
 from memopt_cli.analysis import limits
@@ -18,6 +17,7 @@ from memopt_cli.analysis.results import Verdict
 from memopt_cli.report import wording
 from memopt_cli.report.summary import Part, Summary
 from memopt_cli.report.tables import table
+from memopt_cli.report.values import bounded
 from memopt_cli.units import Dimension
 
 if TYPE_CHECKING:
@@ -223,9 +223,9 @@ def _variant(variant: VariantComparison) -> dict[str, Any]:
                 "metric": each.measure.metric,
                 "aggregation": each.measure.aggregation,
                 "dimension": each.measure.dimension,
-                "before": _estimate(each.before),
-                "after": _estimate(each.after),
-                "relative": _estimate(each.relative),
+                "before": _figure(each.before),
+                "after": _figure(each.after),
+                "relative": _figure(each.relative),
                 "shown": each.change.differs,
                 "worse": each.is_worse,
             }
@@ -239,14 +239,11 @@ def _regression(result: ThresholdResult) -> dict[str, Any]:
         "expression": result.expression,
         "variant": result.variant or None,
         "cell": dict(result.cell),
-        "observed": _estimate(result.observed),
+        "observed": _figure(result.observed),
         "verdict": result.verdict,
         "reason": result.reason or None,
     }
 
 
-def _estimate(found: Estimate | None) -> dict[str, float | None] | None:
-    if found is None:
-        return None
-    ends = {"value": found.value, "low": found.low, "high": found.high}
-    return {name: end if math.isfinite(end) else None for name, end in ends.items()}
+def _figure(found: Estimate | None) -> dict[str, float | None] | None:
+    return None if found is None else bounded(found.value, found.low, found.high)
