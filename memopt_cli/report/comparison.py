@@ -14,8 +14,8 @@ from memopt_cli.analysis.comparison import (
     TIMING_SPREAD,
 )
 from memopt_cli.analysis.results import Verdict
-from memopt_cli.report import wording
-from memopt_cli.report.summary import Part, Summary
+from memopt_cli.report import checks, wording
+from memopt_cli.report.summary import Part, Summary, of_no_part
 from memopt_cli.report.tables import table
 from memopt_cli.report.values import bounded
 from memopt_cli.units import Dimension
@@ -75,7 +75,9 @@ def markdown(
     sections += [f"![{' '.join(one.title.split())}]({one.name})" for one in pictures]
     for (name, one), judged in zip(comparisons, results, strict=True):
         sections += [f"## {name}", headline(one)]
-        sections += _checks(judged) + _differing(one) + _table(one, base, name)
+        if judged:
+            sections.append(checks.table_of(judged, owner="Variant"))
+        sections += _differing(one) + _table(one, base, name)
         sections += [
             f"**{v.label}** is not compared: {REFUSALS[v.refusal]}."
             for v in one.variants
@@ -92,19 +94,6 @@ def headline(comparison: RunComparison) -> str:
     same = len(changes) - worse - better
     name = comparison.new.scenario
     return f"{name}: measures worse {worse}, better {better}, no difference shown {same}."
-
-
-def _checks(results: Sequence[ThresholdResult]) -> list[str]:
-    rows = [
-        [
-            wording.MARKS[one.verdict],
-            f"`{wording.expression(one)}`",
-            wording.cell(one),
-            wording.observed(one) + (f": {one.reason}" if one.reason else ""),
-        ]
-        for one in results
-    ]
-    return [table(["Verdict", "Check", "Variant", "Observed"], rows)] if rows else []
 
 
 def _differing(comparison: RunComparison) -> list[str]:
@@ -157,7 +146,6 @@ def summary(
 ) -> Summary:
     """Return a comparison as what JUnit and GitHub are told."""
     parts = tuple(_part(one, results) for one in comparison.variants)
-    taken = [id(check) for part in parts for check in part.checks]
     told = markdown([(name, comparison)], [results], base=base)
     return Summary(
         kind="comparison",
@@ -169,7 +157,7 @@ def summary(
         wall_s=comparison.new.wall_s,
         memory_bytes=None,
         parts=parts,
-        checks=tuple(one for one in results if id(one) not in taken),
+        checks=of_no_part(results, parts),
         details=told.partition("\n")[2].replace("\n## ", "\n### ").strip(),
     )
 
