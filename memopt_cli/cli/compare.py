@@ -178,7 +178,7 @@ def _show(
             out.print(f"The machines differ, and so may the figures: {differing}.", soft_wrap=True)
         for result in results:
             told = f"{wording.MARKS[result.verdict]}: {result.expression}, {wording.cell(result)}: "
-            told += wording.observed(result) + (f": {result.reason}" if result.reason else "")
+            told += wording.judged_on(result)
             out.print(told, style=tables.MARKS[result.verdict], soft_wrap=True)
         out.print(comparison.headline(one), soft_wrap=True)
 

@@ -230,28 +230,28 @@ def wants_github() -> bool:
     return os.environ.get("GITHUB_ACTIONS") == "true"
 
 
-def github(one: Told) -> tuple[str, str]:
+def tell_github(one: Told, *, to_stderr: bool = False) -> None:
     """
-    Add a run to the job's summary, and return what is left to print.
+    Add a run to the job's summary, and print its workflow commands.
 
-    Returns:
-        What is printed: the summary where the job has none, and the workflow commands.
-        And why the summary could not be added, or nothing.
+    Where the job has no summary that is printed too; one that cannot be written is warned of.
     """
-    from memopt_cli.report import github as words
+    from memopt_cli.cli import display
+    from memopt_cli.report import github
 
-    commands = "".join(map(words.workflow_commands, one.summaries))
-    summary = "".join(map(words.job_summary, one.summaries))
+    commands = "".join(map(github.workflow_commands, one.summaries))
+    summary = "".join(map(github.job_summary, one.summaries))
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     if not path:
-        return summary + commands, ""
+        print_out(summary + commands, to_stderr=to_stderr)
+        return
+    print_out(commands, to_stderr=to_stderr)
     try:
         # Other commands of the step have written to it before.
         with Path(path).open("a", encoding="utf-8") as file:
             file.write(summary)
     except OSError as exc:
-        return commands, f"the job summary {path} could not be written: {exc.strerror}"
-    return commands, ""
+        display.say(f"warning: the job summary {path} could not be written: {exc.strerror}")
 
 
 def print_out(text: str, *, to_stderr: bool = False) -> None:

@@ -32,7 +32,7 @@ class Publishing:
 
     def add(self, one: Told) -> None:
         """Write everything that can be written now; what cannot be is told, and no more."""
-        from memopt_cli.cli import display, outputs
+        from memopt_cli.cli import outputs
 
         self._told.append(one)
         try:
@@ -40,10 +40,7 @@ class Publishing:
         except MemoptError as exc:
             self._tell(exc)
         if self._wanted.printed is not outputs.Format.GITHUB and outputs.wants_github():
-            text, lost = outputs.github(one)
-            outputs.print_out(text, to_stderr=self._to_stderr)
-            if lost:
-                display.say(f"warning: {lost}")
+            outputs.tell_github(one, to_stderr=self._to_stderr)
 
     def end(self) -> set[ExitCode]:
         """Print what is to be printed, and return the exit code of what went wrong, if any."""
@@ -52,7 +49,7 @@ class Publishing:
         printed = self._wanted.printed
         if printed is outputs.Format.GITHUB:
             for one in self._told:
-                outputs.print_out(outputs.github(one)[0])
+                outputs.tell_github(one)
         elif printed is not None:
             try:
                 outputs.print_out(outputs.document(printed, self._told))

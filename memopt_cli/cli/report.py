@@ -67,16 +67,13 @@ def report(
 
 def _print(form: Format, told: list[Told]) -> None:
     """Print runs and watches; for GitHub, add them to the job's summary."""
-    from memopt_cli.cli import display, outputs
+    from memopt_cli.cli import outputs
 
     if form is not Format.GITHUB:
         typer.echo(outputs.document(form, told), nl=False)
         return
     for one in told:
-        text, lost = outputs.github(one)
-        typer.echo(text, nl=False)
-        if lost:
-            display.say(f"warning: {lost}")
+        outputs.tell_github(one)
 
 
 def told_of(folder: Path) -> Told:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from memopt_cli.analysis.ranking import Ranking
-    from memopt_cli.analysis.results import RunFindings, ThresholdResult, VariantFindings
+    from memopt_cli.analysis.results import RunFindings, VariantFindings
 
 MARKS = {"passed": "green", "crossed": "red", "inconclusive": "yellow"}
 """Colours of the verdicts."""
@@ -170,7 +170,12 @@ def checks(out: Console, run: RunFindings) -> Table | None:
         rows = [(mark, check.replace(": ", ":\n", 1), variant) for mark, check, variant in rows]
         left = max(out.width - _used(rows), _NARROWEST)
     shown = [
-        (Text(mark, style=MARKS[result.verdict]), check, variant, wrapped(_observed(result), left))
+        (
+            Text(mark, style=MARKS[result.verdict]),
+            check,
+            variant,
+            wrapped(wording.judged_on(result), left),
+        )
         for result, (mark, check, variant) in zip(found, rows, strict=True)
     ]
     return _table(["verdict", "check", _VARIANT, "observed"], shown, justify="left")
@@ -179,9 +184,3 @@ def checks(out: Console, run: RunFindings) -> Table | None:
 def _used(rows: Sequence[tuple[str, ...]]) -> int:
     """Return what is taken by the columns that are given, with a gap of two behind each."""
     return sum(_widest(*column) + 2 for column in zip(*rows, strict=True))
-
-
-def _observed(result: ThresholdResult) -> str:
-    from memopt_cli.report import wording
-
-    return wording.observed(result) + (f": {result.reason}" if result.reason else "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import TYPE_CHECKING, Any
 
 from memopt_cli.analysis import limits
@@ -15,9 +14,10 @@ from memopt_cli.analysis.comparison import (
     TIMING_SPREAD,
 )
 from memopt_cli.analysis.results import Verdict
-from memopt_cli.report import wording
-from memopt_cli.report.summary import Part, Summary
+from memopt_cli.report import checks, wording
+from memopt_cli.report.summary import Part, Summary, of_no_part
 from memopt_cli.report.tables import table
+from memopt_cli.report.values import bounded
 from memopt_cli.units import Dimension
 
 if TYPE_CHECKING:
@@ -75,7 +75,9 @@ def markdown(
     sections += [f"![{' '.join(one.title.split())}]({one.name})" for one in pictures]
     for (name, one), judged in zip(comparisons, results, strict=True):
         sections += [f"## {name}", headline(one)]
-        sections += _checks(judged) + _differing(one) + _table(one, base, name)
+        if judged:
+            sections.append(checks.table_of(judged, owner="Variant"))
+        sections += _differing(one) + _table(one, base, name)
         sections += [
             f"**{v.label}** is not compared: {REFUSALS[v.refusal]}."
             for v in one.variants
@@ -92,19 +94,6 @@ def headline(comparison: RunComparison) -> str:
     same = len(changes) - worse - better
     name = comparison.new.scenario
     return f"{name}: measures worse {worse}, better {better}, no difference shown {same}."
-
-
-def _checks(results: Sequence[ThresholdResult]) -> list[str]:
-    rows = [
-        [
-            wording.MARKS[one.verdict],
-            f"`{wording.expression(one)}`",
-            wording.cell(one),
-            wording.observed(one) + (f": {one.reason}" if one.reason else ""),
-        ]
-        for one in results
-    ]
-    return [table(["Verdict", "Check", "Variant", "Observed"], rows)] if rows else []
 
 
 def _differing(comparison: RunComparison) -> list[str]:
@@ -157,7 +146,6 @@ def summary(
 ) -> Summary:
     """Return a comparison as what JUnit and GitHub are told."""
     parts = tuple(_part(one, results) for one in comparison.variants)
-    taken = [id(check) for part in parts for check in part.checks]
     told = markdown([(name, comparison)], [results], base=base)
     return Summary(
         kind="comparison",
@@ -169,7 +157,7 @@ def summary(
         wall_s=comparison.new.wall_s,
         memory_bytes=None,
         parts=parts,
-        checks=tuple(one for one in results if id(one) not in taken),
+        checks=of_no_part(results, parts),
         details=told.partition("\n")[2].replace("\n## ", "\n### ").strip(),
     )
 
@@ -223,9 +211,9 @@ def _variant(variant: VariantComparison) -> dict[str, Any]:
                 "metric": each.measure.metric,
                 "aggregation": each.measure.aggregation,
                 "dimension": each.measure.dimension,
-                "before": _estimate(each.before),
-                "after": _estimate(each.after),
-                "relative": _estimate(each.relative),
+                "before": _figure(each.before),
+                "after": _figure(each.after),
+                "relative": _figure(each.relative),
                 "shown": each.change.differs,
                 "worse": each.is_worse,
             }
@@ -239,14 +227,11 @@ def _regression(result: ThresholdResult) -> dict[str, Any]:
         "expression": result.expression,
         "variant": result.variant or None,
         "cell": dict(result.cell),
-        "observed": _estimate(result.observed),
+        "observed": _figure(result.observed),
         "verdict": result.verdict,
         "reason": result.reason or None,
     }
 
 
-def _estimate(found: Estimate | None) -> dict[str, float | None] | None:
-    if found is None:
-        return None
-    ends = {"value": found.value, "low": found.low, "high": found.high}
-    return {name: end if math.isfinite(end) else None for name, end in ends.items()}
+def _figure(found: Estimate | None) -> dict[str, float | None] | None:
+    return None if found is None else bounded(found.value, found.low, found.high)

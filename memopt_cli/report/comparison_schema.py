@@ -5,31 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from memopt_cli.analysis.comparing import Incomparable
-
-_TEXT = {"type": "string"}
-_MAYBE_TEXT = {"type": ["string", "null"]}
-_CELL = {"type": "object", "additionalProperties": _TEXT}
-_VERDICT = {"enum": ["passed", "crossed", "inconclusive"]}
-
-
-def _object(properties: dict[str, Any], *, nullable: bool = False) -> dict[str, Any]:
-    return {
-        "type": ["object", "null"] if nullable else "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
+from memopt_cli.report.shapes import (
+    COUNT,
+    FLAG,
+    LABELS,
+    MAYBE_TEXT,
+    TEXT,
+    VERDICT,
+    array_of,
+    document,
+    object_of,
+)
 
 _ENDS = {key: {"type": ["number", "null"]} for key in ("value", "low", "high")}
-_FIGURE = {"description": "SI units; an end is null where nothing bounds it.", **_object(_ENDS)}
-_MAYBE_FIGURE = _object(_ENDS, nullable=True)
+_FIGURE = {"description": "SI units; an end is null where nothing bounds it.", **object_of(_ENDS)}
+_MAYBE_FIGURE = object_of(_ENDS, nullable=True)
 
-_MEASURE = _object(
+_MEASURE = object_of(
     {
-        "metric": _TEXT,
-        "aggregation": _TEXT,
-        "dimension": _TEXT,
+        "metric": TEXT,
+        "aggregation": TEXT,
+        "dimension": TEXT,
         "before": _FIGURE,
         "after": _FIGURE,
         "relative": {
@@ -37,54 +33,52 @@ _MEASURE = _object(
             **_MAYBE_FIGURE,
         },
         "shown": {"type": "boolean", "description": "Whether the intervals are apart."},
-        "worse": {"type": "boolean"},
+        "worse": FLAG,
     }
 )
 
-_VARIANT = _object(
+_VARIANT = object_of(
     {
-        "name": _TEXT,
-        "cell": _CELL,
+        "name": TEXT,
+        "cell": LABELS,
         "not_compared": {"enum": [*map(str, Incomparable), None]},
-        "measures": {"type": "array", "items": _MEASURE},
+        "measures": array_of(_MEASURE),
     }
 )
 
-_REGRESSION = _object(
+_REGRESSION = object_of(
     {
-        "expression": _TEXT,
-        "variant": _MAYBE_TEXT,
-        "cell": _CELL,
+        "expression": TEXT,
+        "variant": MAYBE_TEXT,
+        "cell": LABELS,
         "observed": _MAYBE_FIGURE,
-        "verdict": _VERDICT,
-        "reason": _MAYBE_TEXT,
+        "verdict": VERDICT,
+        "reason": MAYBE_TEXT,
     }
 )
 
 
 def json_schema() -> dict[str, Any]:
     """Return the schema (JSON Schema 2020-12) of version 1 of ``comparison.json``."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Runs of memopt beside a base",
-        **_object(
+    return document(
+        "Runs of memopt beside a base",
+        object_of(
             {
                 "schema_version": {"const": 1},
                 "kind": {"const": "comparison"},
-                "base": _TEXT,
-                "verdict": _VERDICT,
-                "exit_code": {"type": "integer", "minimum": 0},
-                "runs": {
-                    "type": "array",
-                    "items": _object(
+                "base": TEXT,
+                "verdict": VERDICT,
+                "exit_code": COUNT,
+                "runs": array_of(
+                    object_of(
                         {
-                            "name": _TEXT,
-                            "environment_differs": {"type": "array", "items": _TEXT},
-                            "variants": {"type": "array", "items": _VARIANT},
-                            "regressions": {"type": "array", "items": _REGRESSION},
+                            "name": TEXT,
+                            "environment_differs": array_of(TEXT),
+                            "variants": array_of(_VARIANT),
+                            "regressions": array_of(_REGRESSION),
                         }
-                    ),
-                },
+                    )
+                ),
             }
         ),
-    }
+    )

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 from memopt_cli.analysis.established import WIDEST
 from memopt_cli.report import wording
 from memopt_cli.report.tables import table
+from memopt_cli.report.values import estimate
 from memopt_cli.units import format_count, format_duration, format_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from memopt_cli.analysis.established import Established
-    from memopt_cli.analysis.results import Estimate, RunFindings, VariantFindings
+    from memopt_cli.analysis.results import RunFindings, VariantFindings
 
 _HELD = (
     "Both ends are on this machine unless the target is not. Memory per connection is the "
@@ -153,10 +154,8 @@ _ROWS: list[tuple[str, Callable[[Established], str]]] = [
 ]
 
 
-def document(
-    one: Established, estimate: Callable[[Estimate | None], dict[str, Any] | None]
-) -> dict[str, Any]:
-    """Return what was found as plain values; *estimate* writes a figure with its interval."""
+def document(one: Established) -> dict[str, Any]:
+    """Return what was found as plain values."""
     found = one.recording
     return {
         "servers": found.servers,

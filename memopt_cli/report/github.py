@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from memopt_cli.analysis.results import Verdict
 from memopt_cli.report import wording
+from memopt_cli.report.checks import WORST_FIRST
 from memopt_cli.report.tables import code, table
 from memopt_cli.units import format_duration, format_quantity
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from memopt_cli.analysis.alerts import Alert
-    from memopt_cli.analysis.results import ThresholdResult
     from memopt_cli.report.summary import Summary
 
 MOST_ANNOTATIONS = 10
@@ -21,8 +21,6 @@ MOST_ANNOTATIONS = 10
 
 _MOST_ROWS = 500
 """A summary of more than a mebibyte is refused whole."""
-
-_ORDER = (Verdict.CROSSED, Verdict.INCONCLUSIVE, Verdict.PASSED)
 
 
 def job_summary(summary: Summary) -> str:
@@ -32,8 +30,13 @@ def job_summary(summary: Summary) -> str:
         return f"{title}\n\n{summary.details}\n\n"
     sections = [title, _one_line(summary.headline)]
     checks = [
-        [wording.MARKS[check.verdict], code(wording.expression(check)), name, _observed(check)]
-        for verdict in _ORDER
+        [
+            wording.MARKS[check.verdict],
+            code(wording.expression(check)),
+            name,
+            wording.judged_on(check),
+        ]
+        for verdict in WORST_FIRST
         for name, check in summary.all_checks
         if check.verdict is verdict
     ]
@@ -77,7 +80,7 @@ def _of_checks(summary: Summary) -> Iterator[str]:
         for name, check in told[:room]:
             title = f"{summary.name}: {name}" if name else summary.name
             expression = wording.expression(check)
-            yield _command(kind, title, f"{expression}: {verdict}, {_observed(check)}")
+            yield _command(kind, title, f"{expression}: {verdict}, {wording.judged_on(check)}")
         room -= len(told)
     for one in summary.alerts[: max(0, room)]:
         title = f"{summary.name}: {one.variant}"
@@ -118,10 +121,6 @@ def alert(one: Alert) -> str:
         f"{format_quantity(one.worst, dimension)} at worst, "
         f"from {format_duration(one.began_s)} {until}"
     )
-
-
-def _observed(check: ThresholdResult) -> str:
-    return wording.observed(check) + (f": {check.reason}" if check.reason else "")
 
 
 def _one_line(text: str) -> str:

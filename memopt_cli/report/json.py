@@ -11,15 +11,13 @@ from memopt_cli.analysis.day import growth_in_a_day
 from memopt_cli.analysis.ranking import rankings
 from memopt_cli.report import connections, density, ladder, operation_profile, parts
 from memopt_cli.report.ranking import brings
+from memopt_cli.report.values import HOUR_S, baseline, bounded, distribution, estimate
 
 if TYPE_CHECKING:
     from memopt_cli.analysis.comparison import Change
     from memopt_cli.analysis.ranking import Ranking, Standing
     from memopt_cli.analysis.recording import Fidelity
     from memopt_cli.analysis.results import (
-        Baseline,
-        Distribution,
-        Estimate,
         Leak,
         RunFindings,
         ThresholdResult,
@@ -82,20 +80,20 @@ def _variant(variant: VariantFindings) -> dict[str, Any]:
         "digest": variant.digest or None,
         "transcript": variant.transcript or None,
         "same_work": variant.same_work,
-        "memory_per_unit_bytes": _estimate(memory.per_unit),
-        "memory_per_unit_loaded_bytes": _estimate(memory.loaded),
+        "memory_per_unit_bytes": estimate(memory.per_unit),
+        "memory_per_unit_loaded_bytes": estimate(memory.loaded),
         "memory_per_unit_basis": memory.basis,
-        "memory_per_unit_cross_check_bytes": _estimate(memory.cross_check),
+        "memory_per_unit_cross_check_bytes": estimate(memory.cross_check),
         "memory_per_unit_remark": memory.reason or None,
         "plateaus": [{"units": units, "bytes": size} for units, size in memory.points],
-        "fixed_bytes": _estimate(memory.fixed),
+        "fixed_bytes": estimate(memory.fixed),
         "peak_uss_bytes": variant.peak_uss_bytes,
         "peak_rss_bytes": variant.peak_rss_bytes,
-        "kernel_per_unit_bytes": None if real is None else _estimate(real.kernel_per_connection),
-        "retained_bytes": _estimate(variant.retained),
+        "kernel_per_unit_bytes": None if real is None else estimate(real.kernel_per_connection),
+        "retained_bytes": estimate(variant.retained),
         "leak": _leak(variant.leak),
         "gc_pause_s": _pauses(variant),
-        "operation_latency_s": _distribution(variant.operation_latency),
+        "operation_latency_s": distribution(variant.operation_latency),
         "operations": variant.operations if measured else None,
         "operations_per_s": variant.operations_per_s,
         "busy_s": variant.busy_s if measured else None,
@@ -113,7 +111,7 @@ def _variant(variant: VariantFindings) -> dict[str, Any]:
             {"name": s.name, "starts_s": s.starts_s, "ends_s": s.ends_s, "units": s.units}
             for s in variant.stages
         ],
-        **({} if real is None else {"connections": connections.document(real, _estimate)}),
+        **({} if real is None else {"connections": connections.document(real)}),
         **({"parts": parts.document(variant.parts)} if parts.is_resumed(variant) else {}),
     }
 
@@ -132,25 +130,14 @@ def _fidelity(found: Fidelity | None) -> dict[str, Any] | None:
     }
 
 
-def _estimate(found: Estimate | None, factor: float = 1.0) -> dict[str, Any] | None:
-    if found is None:
-        return None
-    return {
-        "value": found.value * factor,
-        "low": found.low * factor,
-        "high": None if math.isinf(found.high) else found.high * factor,
-        "how": found.how,
-    }
-
-
 def _leak(leak: Leak) -> dict[str, Any]:
     detectable = leak.detectable_bytes_per_s
     return {
         "verdict": leak.verdict,
-        "slope_bytes_per_hour": _estimate(leak.slope_bytes_per_s, 3600.0),
-        "slope_bytes_per_operation": _estimate(leak.slope_bytes_per_operation),
-        "detectable_bytes_per_hour": None if detectable is None else detectable * 3600,
-        "growth_in_24h_bytes": _estimate(growth_in_a_day(leak)),
+        "slope_bytes_per_hour": estimate(leak.slope_bytes_per_s, HOUR_S),
+        "slope_bytes_per_operation": estimate(leak.slope_bytes_per_operation),
+        "detectable_bytes_per_hour": None if detectable is None else detectable * HOUR_S,
+        "growth_in_24h_bytes": estimate(growth_in_a_day(leak)),
         "over_s": leak.over_s,
         "settled_s": leak.settled_s,
         "longer_s": leak.longer_s,
@@ -162,35 +149,11 @@ def _leak(leak: Leak) -> dict[str, Any]:
     }
 
 
-def baseline(found: Baseline | None) -> dict[str, Any] | None:
-    """Return what a clean run says beside a verdict on growth, as plain values."""
-    if found is None:
-        return None
-    return {
-        "is_null": found.is_null,
-        "verdict": found.verdict,
-        "slope_bytes_per_hour": _estimate(found.bytes_per_s, 3600.0),
-        "over_s": found.over_s,
-        "longer_s": found.longer_s,
-        "alone_verdict": found.alone,
-        "alone_slope_bytes_per_hour": _estimate(found.alone_bytes_per_s, 3600.0),
-    }
-
-
-def _distribution(found: Distribution) -> dict[str, Any]:
-    return {
-        "p50": None if found.p50_s is None else found.p50_s.value,
-        "p99": None if found.p99_s is None else found.p99_s.value,
-        "max": found.max_s,
-        "count": found.count,
-    }
-
-
 def _pauses(variant: VariantFindings) -> dict[str, Any] | None:
     if variant.gc_pause is None:
         return None
     return {
-        **_distribution(variant.gc_pause),
+        **distribution(variant.gc_pause),
         "share": variant.pause_share,
         "by_generation": list(variant.gc_pauses_by_generation),
         "lost": variant.pauses_lost,
@@ -230,17 +193,12 @@ def _change(change: Change | None) -> dict[str, Any] | None:
     return {
         "before": change.before.value,
         "after": change.after.value,
-        "saved": _bounded(saved.value, saved.low, saved.high),
+        "saved": bounded(saved.value, saved.low, saved.high),
         "factor": None
         if factor is None
-        else _bounded(factor, change.factor_low or 0.0, change.factor_high or math.inf),
+        else bounded(factor, change.factor_low or 0.0, change.factor_high or math.inf),
         "shown": change.differs,
     }
-
-
-def _bounded(value: float, low: float, high: float) -> dict[str, float | None]:
-    ends = {"low": low, "high": high}
-    return {"value": value} | {k: v if math.isfinite(v) else None for k, v in ends.items()}
 
 
 def _threshold(result: ThresholdResult) -> dict[str, Any]:
@@ -251,7 +209,7 @@ def _threshold(result: ThresholdResult) -> dict[str, Any]:
         "window_s": result.window_s,
         "cell": dict(result.cell),
         "variant": result.variant or None,
-        "observed": _estimate(result.observed),
+        "observed": estimate(result.observed),
         "verdict": result.verdict,
         "reason": result.reason or None,
     }

@@ -81,7 +81,7 @@ def _add_finished(suite: ET.Element, owner: str, unfinished: str) -> None:
 def _add_check(suite: ET.Element, owner: str, check: ThresholdResult) -> None:
     name = _clean(wording.expression(check))
     case = ET.SubElement(suite, "testcase", classname=_clean(owner), name=name, time="0.000")
-    observed = wording.observed(check) + (f": {check.reason}" if check.reason else "")
+    observed = wording.judged_on(check)
     element = _ELEMENTS.get(check.verdict)
     if element is None:
         ET.SubElement(case, "system-out").text = _clean(observed)

@@ -15,9 +15,9 @@ from memopt_cli.analysis.comparison import (
     loaded_apart,
 )
 from memopt_cli.analysis.ranking import rankings
-from memopt_cli.analysis.results import Verdict
 from memopt_cli.report import (
     beside,
+    checks,
     connections,
     density,
     hours,
@@ -97,17 +97,7 @@ def _failures(run: RunFindings) -> list[str]:
 def _checks(run: RunFindings) -> list[str]:
     if not run.thresholds:
         return ["The scenario has no thresholds."]
-    order = [Verdict.CROSSED, Verdict.INCONCLUSIVE, Verdict.PASSED]
-    rows = [
-        [
-            wording.MARKS[result.verdict],
-            f"`{wording.expression(result)}`",
-            wording.cell(result),
-            wording.observed(result) + (f": {result.reason}" if result.reason else ""),
-        ]
-        for result in sorted(run.thresholds, key=lambda result: order.index(result.verdict))
-    ]
-    return ["## Checks", table(["Verdict", "Check", "Variant", "Observed"], rows)]
+    return ["## Checks", checks.table_of(checks.worst_first(run.thresholds), owner="Variant")]
 
 
 def _matrix(run: RunFindings) -> list[str]:

@@ -109,7 +109,7 @@ def of_run(run: RunFindings, recording: Recording | None = None) -> Summary:
         wall_s=run.wall_s,
         memory_bytes=memory_bytes,
         parts=parts,
-        checks=_left(run.thresholds, parts),
+        checks=of_no_part(run.thresholds, parts),
         alerts=() if recording is None else tuple(_alerts(run, recording, memory_bytes)),
     )
 
@@ -140,7 +140,7 @@ def of_watch(watch: WatchFindings) -> Summary:
         wall_s=watch.wall_s,
         memory_bytes=_memory_bytes(watch.environment),
         parts=parts,
-        checks=_left(watch.thresholds, parts),
+        checks=of_no_part(watch.thresholds, parts),
     )
 
 
@@ -159,7 +159,10 @@ def _memory_bytes(environment: Mapping[str, str | int | float]) -> float | None:
     return min((float(one) for one in told if one is not None), default=None)
 
 
-def _left(checks: Iterable[ThresholdResult], parts: Iterable[Part]) -> tuple[ThresholdResult, ...]:
+def of_no_part(
+    checks: Iterable[ThresholdResult], parts: Iterable[Part]
+) -> tuple[ThresholdResult, ...]:
+    """Return the checks that none of *parts* has."""
     taken = {id(check) for part in parts for check in part.checks}
     return tuple(check for check in checks if id(check) not in taken)
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import TYPE_CHECKING, Any
 
 from memopt_cli.report import watch_wording
-from memopt_cli.report.json import baseline
+from memopt_cli.report.values import HOUR_S, baseline, distribution, estimate
 
 if TYPE_CHECKING:
     from memopt_cli.analysis.attribution import Suspect
     from memopt_cli.analysis.leak import Growth
-    from memopt_cli.analysis.results import Distribution, Estimate, ThresholdResult
+    from memopt_cli.analysis.results import Distribution, ThresholdResult
     from memopt_cli.analysis.watch_results import (
         GrowthFindings,
         ProcessFindings,
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     )
 
 SCHEMA_VERSION = 1
-_HOUR_S = 3600.0
 
 
 def to_json(found: WatchFindings) -> str:
@@ -115,9 +113,9 @@ def _growth(growth: GrowthFindings) -> dict[str, Any]:
         "verdict": leak.verdict,
         "pattern": growth.pattern,
         "measured_by": growth.measured_by,
-        "slope_bytes_per_hour": _estimate(leak.slope_bytes_per_s, _HOUR_S),
-        "slope_bytes_per_operation": _estimate(leak.slope_bytes_per_operation),
-        "detectable_bytes_per_hour": None if detectable is None else detectable * _HOUR_S,
+        "slope_bytes_per_hour": estimate(leak.slope_bytes_per_s, HOUR_S),
+        "slope_bytes_per_operation": estimate(leak.slope_bytes_per_operation),
+        "detectable_bytes_per_hour": None if detectable is None else detectable * HOUR_S,
         "samples": leak.samples,
         "over_s": leak.over_s,
         "settled_s": leak.settled_s,
@@ -127,9 +125,9 @@ def _growth(growth: GrowthFindings) -> dict[str, Any]:
         "remark": leak.reason or None,
         "origin": {
             "origin": origin.origin,
-            "blocks_per_hour": _estimate(origin.blocks_per_s, _HOUR_S),
-            "malloc_bytes_per_hour": _estimate(origin.malloc_bytes_per_s, _HOUR_S),
-            "resident_bytes_per_hour": _estimate(origin.resident_bytes_per_s, _HOUR_S),
+            "blocks_per_hour": estimate(origin.blocks_per_s, HOUR_S),
+            "malloc_bytes_per_hour": estimate(origin.malloc_bytes_per_s, HOUR_S),
+            "resident_bytes_per_hour": estimate(origin.resident_bytes_per_s, HOUR_S),
             "block_bytes_at_least": origin.block_bytes_at_least,
         },
         "baseline": baseline(leak.baseline),
@@ -141,9 +139,9 @@ def _metric(found: Growth) -> dict[str, Any]:
     slope = found.slope
     return {
         "verdict": found.verdict,
-        "slope_bytes_per_hour": None if slope is None else slope * _HOUR_S,
-        "low_bytes_per_hour": None if found.low is None else found.low * _HOUR_S,
-        "high_bytes_per_hour": None if found.high is None else found.high * _HOUR_S,
+        "slope_bytes_per_hour": None if slope is None else slope * HOUR_S,
+        "low_bytes_per_hour": None if found.low is None else found.low * HOUR_S,
+        "high_bytes_per_hour": None if found.high is None else found.high * HOUR_S,
         "why": None if found.doubt is None else found.doubt,
     }
 
@@ -152,8 +150,8 @@ def _suspect(suspect: Suspect) -> dict[str, Any]:
     return {
         "file": suspect.file or None,
         "line": suspect.line or None,
-        "bytes_per_hour": _estimate(suspect.bytes_per_hour),
-        "bytes_per_operation": _estimate(suspect.bytes_per_operation),
+        "bytes_per_hour": estimate(suspect.bytes_per_hour),
+        "bytes_per_operation": estimate(suspect.bytes_per_operation),
         "bytes_per_entry": suspect.bytes_per_entry,
         "holder": suspect.holder or None,
         "contents": suspect.contents or None,
@@ -161,8 +159,8 @@ def _suspect(suspect: Suspect) -> dict[str, Any]:
             {
                 "type": one.type_name,
                 "entries": one.entries,
-                "entries_per_hour": _estimate(one.per_hour),
-                "entries_per_operation": _estimate(one.per_operation),
+                "entries_per_hour": estimate(one.per_hour),
+                "entries_per_operation": estimate(one.per_operation),
             }
             for one in suspect.growths
         ],
@@ -173,31 +171,18 @@ def _pauses(one: ProcessFindings) -> dict[str, Any] | None:
     if one.gc_pause is None:
         return None
     return {
-        **_distribution(one.gc_pause),
+        **_times(one.gc_pause),
         "share": one.gc_pause_share,
         "lost": one.pauses_lost,
         "by_generation": {
-            str(generation): _distribution(found)
+            str(generation): _times(found)
             for generation, found in one.gc_pause_by_generation.items()
         },
     }
 
 
-def _distribution(found: Distribution) -> dict[str, Any]:
-    return {
-        "p50": None if found.p50_s is None else found.p50_s.value,
-        "p99": None if found.p99_s is None else found.p99_s.value,
-        "max": found.max_s,
-        "count": found.count,
-        "total": found.total_s,
-    }
-
-
-def _estimate(found: Estimate | None, factor: float = 1.0) -> dict[str, Any] | None:
-    if found is None:
-        return None
-    low, high = (end * factor if math.isfinite(end) else None for end in (found.low, found.high))
-    return {"value": found.value * factor, "low": low, "high": high, "how": found.how}
+def _times(found: Distribution) -> dict[str, Any]:
+    return {**distribution(found), "total": found.total_s}
 
 
 def _threshold(result: ThresholdResult) -> dict[str, Any]:
@@ -206,7 +191,7 @@ def _threshold(result: ThresholdResult) -> dict[str, Any]:
         "expression": result.expression,
         "pid": _pid(result.cell.get("process", "")),
         "command": result.variant,
-        "observed": _estimate(result.observed),
+        "observed": estimate(result.observed),
         "verdict": result.verdict,
         "reason": result.reason or None,
     }

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memopt_cli.analysis.recording import Outcome
-from memopt_cli.analysis.results import Verdict
-from memopt_cli.report import beside, watch_wording, wording
+from memopt_cli.report import beside, checks, watch_wording, wording
 from memopt_cli.report.method import place
 from memopt_cli.report.tables import code, table
 from memopt_cli.units import Dimension, format_count, format_duration, format_size
@@ -258,17 +257,9 @@ def _pause_row(
 
 
 def _checks(found: WatchFindings) -> list[str]:
-    order = [Verdict.CROSSED, Verdict.INCONCLUSIVE, Verdict.PASSED]
-    rows = [
-        [
-            wording.MARKS[one.verdict],
-            f"`{wording.expression(one)}`",
-            wording.cell(one),
-            wording.observed(one) + (f": {one.reason}" if one.reason else ""),
-        ]
-        for one in sorted(found.thresholds, key=lambda one: order.index(one.verdict))
-    ]
-    return ["## Checks", table(["Verdict", "Check", "Process", "Observed"], rows)] if rows else []
+    if not found.thresholds:
+        return []
+    return ["## Checks", checks.table_of(checks.worst_first(found.thresholds), owner="Process")]
 
 
 def _costs(found: WatchFindings) -> list[str]:

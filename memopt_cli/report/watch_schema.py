@@ -4,57 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from memopt_cli.report.schema import BASELINE
+from memopt_cli.report.shapes import (
+    BASELINE,
+    COUNT,
+    DURATIONS,
+    ESTIMATE,
+    FLAG,
+    LEAK_VERDICT,
+    MAYBE_NUMBER,
+    MAYBE_TEXT,
+    MAYBE_WHOLE,
+    NUMBER,
+    SEVERITY,
+    TEXT,
+    VERDICT,
+    array_of,
+    document,
+    object_of,
+)
 
-_NUMBER = {"type": "number"}
-_COUNT = {"type": "integer", "minimum": 0}
-_TEXT = {"type": "string"}
-_FLAG = {"type": "boolean"}
-_MAYBE_NUMBER = {"type": ["number", "null"]}
-_MAYBE_COUNT = {"type": ["integer", "null"]}
-_MAYBE_TEXT = {"type": ["string", "null"]}
-_VERDICT = {"enum": ["passed", "crossed", "inconclusive"]}
-_LEAK = {"enum": ["leak", "no_leak", "inconclusive"]}
+_TIMES = {**DURATIONS, "total": NUMBER}
 
-
-def _object(properties: dict[str, Any], *, nullable: bool = False) -> dict[str, Any]:
-    return {
-        "type": ["object", "null"] if nullable else "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-def _array(items: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": items}
-
-
-_END = {**_MAYBE_NUMBER, "description": "Null where the data do not bound it."}
-_ESTIMATE = {
-    "description": "A figure with its 95 % interval; null when it was not measured.",
-    **_object(
-        {
-            "value": _NUMBER,
-            "low": _END,
-            "high": _END,
-            "how": {"enum": ["measured", "fitted", "simulated", "projected"]},
-        },
-        nullable=True,
-    ),
-}
-
-_DURATIONS = {
-    "p50": _MAYBE_NUMBER,
-    "p99": _MAYBE_NUMBER,
-    "max": _MAYBE_NUMBER,
-    "count": _COUNT,
-    "total": _NUMBER,
-}
-
-_GROWTH = _object(
+_GROWTH = object_of(
     {
-        "verdict": _LEAK,
+        "verdict": LEAK_VERDICT,
         "pattern": {
             "enum": [
                 "leak",
@@ -65,37 +38,37 @@ _GROWTH = _object(
                 "inconclusive",
             ]
         },
-        "measured_by": {**_MAYBE_TEXT, "description": "The metric that the slope is of."},
-        "slope_bytes_per_hour": _ESTIMATE,
-        "slope_bytes_per_operation": _ESTIMATE,
-        "detectable_bytes_per_hour": _MAYBE_NUMBER,
-        "samples": _COUNT,
-        "over_s": _NUMBER,
-        "settled_s": _NUMBER,
-        "longer_s": _MAYBE_NUMBER,
-        "severity": {"enum": ["low", "medium", "high", "critical", None]},
-        "full_in_s": _MAYBE_NUMBER,
-        "remark": _MAYBE_TEXT,
-        "origin": _object(
+        "measured_by": {**MAYBE_TEXT, "description": "The metric that the slope is of."},
+        "slope_bytes_per_hour": ESTIMATE,
+        "slope_bytes_per_operation": ESTIMATE,
+        "detectable_bytes_per_hour": MAYBE_NUMBER,
+        "samples": COUNT,
+        "over_s": NUMBER,
+        "settled_s": NUMBER,
+        "longer_s": MAYBE_NUMBER,
+        "severity": SEVERITY,
+        "full_in_s": MAYBE_NUMBER,
+        "remark": MAYBE_TEXT,
+        "origin": object_of(
             {
                 "origin": {"enum": ["python", "native", "mapped", "fragmentation", "none shown"]},
-                "blocks_per_hour": _ESTIMATE,
-                "malloc_bytes_per_hour": _ESTIMATE,
-                "resident_bytes_per_hour": _ESTIMATE,
-                "block_bytes_at_least": _MAYBE_NUMBER,
+                "blocks_per_hour": ESTIMATE,
+                "malloc_bytes_per_hour": ESTIMATE,
+                "resident_bytes_per_hour": ESTIMATE,
+                "block_bytes_at_least": MAYBE_NUMBER,
             }
         ),
         "baseline": BASELINE,
         "metrics": {
             "description": "Each metric alone; a count stands for 64 bytes each.",
             "type": "object",
-            "additionalProperties": _object(
+            "additionalProperties": object_of(
                 {
-                    "verdict": _LEAK,
-                    "slope_bytes_per_hour": _MAYBE_NUMBER,
-                    "low_bytes_per_hour": _MAYBE_NUMBER,
-                    "high_bytes_per_hour": _MAYBE_NUMBER,
-                    "why": _MAYBE_TEXT,
+                    "verdict": LEAK_VERDICT,
+                    "slope_bytes_per_hour": MAYBE_NUMBER,
+                    "low_bytes_per_hour": MAYBE_NUMBER,
+                    "high_bytes_per_hour": MAYBE_NUMBER,
+                    "why": MAYBE_TEXT,
                 }
             ),
         },
@@ -104,22 +77,22 @@ _GROWTH = _object(
 
 _SUSPECT = {
     "description": "What grows; only in a process whose verdict is a leak are these its lines.",
-    **_object(
+    **object_of(
         {
-            "file": _MAYBE_TEXT,
-            "line": _MAYBE_COUNT,
-            "bytes_per_hour": _ESTIMATE,
-            "bytes_per_operation": _ESTIMATE,
-            "bytes_per_entry": _MAYBE_NUMBER,
-            "holder": _MAYBE_TEXT,
-            "contents": _MAYBE_TEXT,
-            "grows": _array(
-                _object(
+            "file": MAYBE_TEXT,
+            "line": MAYBE_WHOLE,
+            "bytes_per_hour": ESTIMATE,
+            "bytes_per_operation": ESTIMATE,
+            "bytes_per_entry": MAYBE_NUMBER,
+            "holder": MAYBE_TEXT,
+            "contents": MAYBE_TEXT,
+            "grows": array_of(
+                object_of(
                     {
-                        "type": _TEXT,
-                        "entries": _COUNT,
-                        "entries_per_hour": _ESTIMATE,
-                        "entries_per_operation": _ESTIMATE,
+                        "type": TEXT,
+                        "entries": COUNT,
+                        "entries_per_hour": ESTIMATE,
+                        "entries_per_operation": ESTIMATE,
                     }
                 )
             ),
@@ -127,47 +100,47 @@ _SUSPECT = {
     ),
 }
 
-_PROCESS = _object(
+_PROCESS = object_of(
     {
-        "pid": _COUNT,
-        "parent_pid": _COUNT,
-        "command": _TEXT,
-        "began_s": _NUMBER,
-        "ended_s": _MAYBE_NUMBER,
-        "whole": {**_FLAG, "description": "Whether it lived for nearly all of the watch."},
-        "judged": {**_FLAG, "description": "Whether it was read often enough for a verdict."},
-        "watched_s": _NUMBER,
+        "pid": COUNT,
+        "parent_pid": COUNT,
+        "command": TEXT,
+        "began_s": NUMBER,
+        "ended_s": MAYBE_NUMBER,
+        "whole": {**FLAG, "description": "Whether it lived for nearly all of the watch."},
+        "judged": {**FLAG, "description": "Whether it was read often enough for a verdict."},
+        "watched_s": NUMBER,
         "growth": _GROWTH,
-        "suspects": _array(_SUSPECT),
-        "looks": _COUNT,
-        "not_traced": _MAYBE_TEXT,
-        "not_inside": {**_MAYBE_TEXT, "description": "Why no agent records inside it."},
-        "gc_pause_s": _object(
+        "suspects": array_of(_SUSPECT),
+        "looks": COUNT,
+        "not_traced": MAYBE_TEXT,
+        "not_inside": {**MAYBE_TEXT, "description": "Why no agent records inside it."},
+        "gc_pause_s": object_of(
             {
-                **_DURATIONS,
-                "share": _MAYBE_NUMBER,
-                "lost": _COUNT,
-                "by_generation": {"type": "object", "additionalProperties": _object(_DURATIONS)},
+                **_TIMES,
+                "share": MAYBE_NUMBER,
+                "lost": COUNT,
+                "by_generation": {"type": "object", "additionalProperties": object_of(_TIMES)},
             },
             nullable=True,
         ),
-        "cpu_share": _MAYBE_NUMBER,
-        "peak_rss_bytes": _MAYBE_COUNT,
-        "last_anonymous_bytes": _MAYBE_COUNT,
-        "malloc_free_share": _MAYBE_NUMBER,
-        "threads": _MAYBE_COUNT,
-        "fds": _MAYBE_COUNT,
-        "cost": _object(
+        "cpu_share": MAYBE_NUMBER,
+        "peak_rss_bytes": MAYBE_WHOLE,
+        "last_anonymous_bytes": MAYBE_WHOLE,
+        "malloc_free_share": MAYBE_NUMBER,
+        "threads": MAYBE_WHOLE,
+        "fds": MAYBE_WHOLE,
+        "cost": object_of(
             {
-                "readings": _COUNT,
-                "reading_p50_s": _MAYBE_NUMBER,
-                "reading_max_s": _MAYBE_NUMBER,
-                "reading_share": _MAYBE_NUMBER,
-                "inside_p50_s": _MAYBE_NUMBER,
-                "inside_total_s": _MAYBE_NUMBER,
-                "inside_share": _MAYBE_NUMBER,
-                "traced_s": _NUMBER,
-                "traced_share": _MAYBE_NUMBER,
+                "readings": COUNT,
+                "reading_p50_s": MAYBE_NUMBER,
+                "reading_max_s": MAYBE_NUMBER,
+                "reading_share": MAYBE_NUMBER,
+                "inside_p50_s": MAYBE_NUMBER,
+                "inside_total_s": MAYBE_NUMBER,
+                "inside_share": MAYBE_NUMBER,
+                "traced_s": NUMBER,
+                "traced_share": MAYBE_NUMBER,
             }
         ),
     }
@@ -176,69 +149,68 @@ _PROCESS = _object(
 
 def json_schema() -> dict[str, Any]:
     """Return the schema (JSON Schema 2020-12) of version 1 of a watch's ``run.json``."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "A watch of memopt",
-        **_object(
+    return document(
+        "A watch of memopt",
+        object_of(
             {
                 "schema_version": {"const": 1},
                 "kind": {"const": "watch"},
-                "summary": {**_TEXT, "description": "The verdict as one line."},
-                "target": _TEXT,
-                "verdict": _VERDICT,
-                "exit_code": _COUNT,
+                "summary": {**TEXT, "description": "The verdict as one line."},
+                "target": TEXT,
+                "verdict": VERDICT,
+                "exit_code": COUNT,
                 "outcome": {"enum": ["running", "finished", "interrupted", "aborted", "failed"]},
-                "reason": _MAYBE_TEXT,
-                "signal": _MAYBE_COUNT,
-                "exit_status": _MAYBE_COUNT,
-                "started_at": _TEXT,
-                "wall_s": _NUMBER,
-                "interval_s": _NUMBER,
+                "reason": MAYBE_TEXT,
+                "signal": MAYBE_WHOLE,
+                "exit_status": MAYBE_WHOLE,
+                "started_at": TEXT,
+                "wall_s": NUMBER,
+                "interval_s": NUMBER,
                 "environment": {"type": "object"},
                 "baseline": {
-                    **_MAYBE_TEXT,
+                    **MAYBE_TEXT,
                     "description": "The watch that growth was judged beside, as it was named.",
                 },
-                "limits": _object(
+                "limits": object_of(
                     {
-                        "leak_bytes_per_hour": _MAYBE_NUMBER,
+                        "leak_bytes_per_hour": MAYBE_NUMBER,
                         "severity_bytes_per_s": {
                             "type": "object",
-                            "additionalProperties": _NUMBER,
+                            "additionalProperties": NUMBER,
                         },
-                        "thresholds": _array(_TEXT),
+                        "thresholds": array_of(TEXT),
                     }
                 ),
-                "processes": _array(_PROCESS),
-                "processes_left_out": _COUNT,
+                "processes": array_of(_PROCESS),
+                "processes_left_out": COUNT,
                 "restarted": {
                     "description": "Programs in several processes, one after the other.",
-                    **_array(
-                        _object({"pids": _array(_COUNT), "command": _TEXT, "growth": _GROWTH})
+                    **array_of(
+                        object_of({"pids": array_of(COUNT), "command": TEXT, "growth": _GROWTH})
                     ),
                 },
-                "all_processes": _object(
+                "all_processes": object_of(
                     {
                         "growth": _GROWTH,
-                        "processes_first": _COUNT,
-                        "processes_peak": _COUNT,
-                        "processes_last": _COUNT,
+                        "processes_first": COUNT,
+                        "processes_peak": COUNT,
+                        "processes_last": COUNT,
                     },
                     nullable=True,
                 ),
-                "thresholds": _array(
-                    _object(
+                "thresholds": array_of(
+                    object_of(
                         {
-                            "metric": _TEXT,
-                            "expression": _TEXT,
-                            "pid": _MAYBE_COUNT,
-                            "command": _TEXT,
-                            "observed": _ESTIMATE,
-                            "verdict": _VERDICT,
-                            "reason": _MAYBE_TEXT,
+                            "metric": TEXT,
+                            "expression": TEXT,
+                            "pid": MAYBE_WHOLE,
+                            "command": TEXT,
+                            "observed": ESTIMATE,
+                            "verdict": VERDICT,
+                            "reason": MAYBE_TEXT,
                         }
                     )
                 ),
             }
         ),
-    }
+    )

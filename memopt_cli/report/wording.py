@@ -133,6 +133,11 @@ def observed(result: ThresholdResult) -> str:
     return estimate(result.observed, result.dimension)
 
 
+def judged_on(result: ThresholdResult) -> str:
+    """Return what was observed, and why it is not a pass or not known."""
+    return observed(result) + (f": {result.reason}" if result.reason else "")
+
+
 def _same_work(result: ThresholdResult) -> str:
     if result.observed is None:
         return NOT_MEASURED

@@ -128,6 +128,24 @@ def test_github(crossed: tuple[Memopt, subprocess.CompletedProcess[str]]) -> Non
     assert alone.stdout == text.removeprefix("before\n") + done.stdout
 
 
+@pytest.mark.parametrize("command", ["report", "simulate"])
+def test_a_summary_that_cannot_be_written_is_warned_of(
+    crossed: tuple[Memopt, subprocess.CompletedProcess[str]], tmp_path: Path, command: str
+) -> None:
+    """It loses neither the annotations nor the run, whichever command adds to it."""
+    memopt, _ = crossed
+    asked = {
+        "report": ("report", "run", "--format", "github"),
+        "simulate": ("simulate", "over.yaml", "--out", "github=-", "--out", str(tmp_path / "run")),
+    }
+    done = memopt(*asked[command], GITHUB_STEP_SUMMARY="/dev/full")
+
+    assert done.stdout.startswith("::error title=over%3A second::memory_per_unit: value<1KiB: ")
+    assert (
+        "warning: the job summary /dev/full could not be written: No space left on device"
+    ) == done.stderr.splitlines()[-1]
+
+
 def test_a_job_of_github_needs_no_option(memopt: Memopt) -> None:
     """Under GITHUB_ACTIONS a run adds its summary and marks what is crossed."""
     done = memopt(

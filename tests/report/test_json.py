@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 import jsonschema
 import pytest
 
+from memopt_cli.analysis.comparing import compare_runs
 from memopt_cli.analysis.findings import judge
 from memopt_cli.analysis.recording import Outcome
+from memopt_cli.analysis.regressions import judge as judge_regressions
+from memopt_cli.analysis.regressions import parse
 from memopt_cli.analysis.results import Verdict
 from memopt_cli.exit_codes import ExitCode
 from memopt_cli.report.json import document, to_json
@@ -74,6 +77,14 @@ RUNS = {
         found(name="other", cell={"connections": "1000"}, same_work=True, gc_pause=None),
         found(name="fake", cell={"connections": "1000"}, same_work=False),
     ),
+    "regressed against what nothing bounds": run(
+        found(),
+        thresholds=tuple(
+            judge_regressions(
+                compare_runs(run(found(pauses_lost=1)), run(found())), [parse("gc_pause: max>1ms")]
+            )
+        ),
+    ),
     "empty": run(thresholds=(), environment={}),
     "judged": judge(
         recording(variant([sample(0.0), plateau(100, 1000)], pool={"reuse_ratio": None})),
@@ -94,12 +105,17 @@ RUNS = {
 }
 
 
+def _refused(constant: str) -> None:
+    """Refuse what Python reads and JSON does not have."""
+    raise AssertionError(f"{constant} in a document")
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_every_run_holds_to_the_schema(name: str) -> None:
     """Passed, crossed, inconclusive, failed, interrupted and empty runs are valid."""
     text = to_json(RUNS[name])
 
-    jsonschema.validate(json.loads(text), json_schema())
+    jsonschema.validate(json.loads(text, parse_constant=_refused), json_schema())
     assert text == to_json(RUNS[name])
     assert text.endswith("}\n")
 
