@@ -99,7 +99,7 @@ def _stages(
     course: Course,
 ) -> Iterator[Event]:
     """Walk the ticks of all stages; what was timed up to a failure or a stop is told too."""
-    stages = _spans(scenario)
+    stages = StageSpan.planned(scenario.load)
     # A stop while the population is rebuilt must not be told with the durations of that.
     for number in course.rebuild(subject, sampler, clock, stop):
         yield StageStarted(number, stages[number])
@@ -120,7 +120,7 @@ def _ticks(
     course: Course,
 ) -> Iterator[Event]:
     """Sample at the interval, at plateaus and at stage ends."""
-    stages = _spans(scenario)
+    stages = StageSpan.planned(scenario.load)
     on_wall = scenario.load.clock == "wall"
     interval_s = scenario.sampling.interval_s
     due_s, kept_s = _next_due(course.at_s, interval_s), sampler.wall_s
@@ -173,15 +173,6 @@ def _transcript(scenario: Scenario) -> Transcript:
         interval_s=scenario.sampling.interval_s,
         seed=scenario.seed,
     )
-
-
-def _spans(scenario: Scenario) -> list[StageSpan]:
-    spans: list[StageSpan] = []
-    at_s = 0.0
-    for stage in scenario.load.stages:
-        spans.append(StageSpan(stage.name, at_s, at_s + stage.duration_s, stage.units))
-        at_s += stage.duration_s
-    return spans
 
 
 def _wait(duration_s: float, clock: Clock, stop: StopRequest) -> None:
