@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 from memopt_cli.analysis import established
 from memopt_cli.analysis.fidelity import faults
 from memopt_cli.analysis.limits import compare
-from memopt_cli.analysis.results import Estimate, LeakVerdict, ThresholdResult, Verdict
+from memopt_cli.analysis.results import Estimate, LeakVerdict, Verdict
 from memopt_cli.analysis.thresholds import reference_of
+from memopt_cli.analysis.unasked import unasked
 from memopt_cli.units import Dimension, format_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from memopt_cli.analysis.recording import Fidelity
-    from memopt_cli.analysis.results import VariantFindings
+    from memopt_cli.analysis.results import ThresholdResult, VariantFindings
     from memopt_cli.scenario.model import Scenario
 
 LATEST = 0.1
@@ -45,14 +46,14 @@ def same_work(findings: Sequence[VariantFindings]) -> list[ThresholdResult]:
 def _same_work(variant: VariantFindings, first: VariantFindings) -> ThresholdResult:
     if variant.same_work is None:
         reason = "it or the first variant did not finish"
-        return _implied(variant, "same_work", "digest==first", Verdict.INCONCLUSIVE, reason)
+        return unasked(variant, "same_work", "digest==first", Verdict.INCONCLUSIVE, reason)
     verdict = Verdict.PASSED if variant.same_work else Verdict.CROSSED
     reason = "" if variant.same_work else "its units remember something else than the first's"
     if not variant.digest or not first.digest:
         # Resumed real connections: see `findings`.
         reason = "of what was asked; what was remembered went with a server that was interrupted"
-    result = _implied(variant, "same_work", "digest==first", verdict, reason)
-    return replace(result, observed=Estimate.exact(float(variant.same_work)))
+    observed = Estimate.exact(float(variant.same_work))
+    return unasked(variant, "same_work", "digest==first", verdict, reason, observed=observed)
 
 
 SAME_ACTIONS = 0.999
@@ -84,11 +85,11 @@ def fidelity(findings: Sequence[VariantFindings], scenario: Scenario) -> list[Th
 def _sound(variant: VariantFindings) -> ThresholdResult:
     if variant.fidelity is None:
         reason = "its agents were not compared with naive ones"
-        return _implied(variant, "fidelity", "sound", Verdict.INCONCLUSIVE, reason)
+        return unasked(variant, "fidelity", "sound", Verdict.INCONCLUSIVE, reason)
     told = "; ".join(faults(variant.fidelity))
     verdict = Verdict.CROSSED if told else Verdict.PASSED
-    result = _implied(variant, "fidelity", "sound", verdict, told)
-    return replace(result, observed=Estimate.exact(float(not told)))
+    observed = Estimate.exact(float(not told))
+    return unasked(variant, "fidelity", "sound", verdict, told, observed=observed)
 
 
 def on_schedule(findings: Sequence[VariantFindings], *, clock: str) -> list[ThresholdResult]:
@@ -101,7 +102,7 @@ def on_schedule(findings: Sequence[VariantFindings], *, clock: str) -> list[Thre
     if clock != "wall":
         return []
     return [
-        _implied(
+        unasked(
             variant,
             "on_schedule",
             "lateness<=10%",
@@ -159,12 +160,16 @@ def _leak(variant: VariantFindings, tolerated: float | None) -> ThresholdResult:
         verdict, doubt = compare(slope, "<=", tolerated, rounded=False)
         reason = reason if verdict is Verdict.CROSSED else doubt or "it leaks, as is tolerated"
     expression = "no leak" if tolerated is None else f"at most {format_size(tolerated * 3600)}/h"
-    return replace(
-        _implied(variant, "memory_leak_slope", expression, verdict, reason),
+    result = unasked(
+        variant,
+        "memory_leak_slope",
+        expression,
+        verdict,
+        reason,
         observed=slope,
-        z=leak.z,
         dimension=Dimension.SIZE_RATE,
     )
+    return replace(result, z=leak.z)
 
 
 LEAKS = {
@@ -173,21 +178,3 @@ LEAKS = {
     LeakVerdict.INCONCLUSIVE: Verdict.INCONCLUSIVE,
 }
 """What a verdict on growth means for a run."""
-
-
-def _implied(
-    variant: VariantFindings, metric: str, expression: str, verdict: Verdict, reason: str
-) -> ThresholdResult:
-    """Return the result of a check that no scenario has to ask for."""
-    return ThresholdResult(
-        metric=metric,
-        expression=expression,
-        stage=None,
-        window_s=None,
-        cell=variant.cell,
-        variant=variant.name,
-        observed=None,
-        dimension=Dimension.NUMBER,
-        verdict=verdict,
-        reason=reason,
-    )

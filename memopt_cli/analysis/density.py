@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from memopt_cli.analysis.results import Estimate, How, ThresholdResult, Verdict
+from memopt_cli.analysis.results import Estimate, How, Verdict
+from memopt_cli.analysis.unasked import unasked
 from memopt_cli.units import Dimension, format_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from memopt_cli.analysis.results import VariantFindings
+    from memopt_cli.analysis.results import ThresholdResult, VariantFindings
 
 WITHIN: Final = 0.1
 """Measured memory per agent that owns copies of its arrays is so close to what is computed."""
@@ -79,42 +80,27 @@ def _limit(variant: VariantFindings, density: Density) -> ThresholdResult:
     verdict = Verdict.PASSED if density.held else Verdict.CROSSED
     expression = f"peak<={format_size(density.limit_bytes)}"
     observed = Estimate.exact(density.peak_bytes)
-    return _result(variant, ("memory_limit", expression), observed, Dimension.SIZE, verdict)
+    return unasked(
+        variant, "memory_limit", expression, verdict, "",
+        observed=observed, dimension=Dimension.SIZE,
+    )  # fmt: skip
 
 
 def _computed(variant: VariantFindings, density: Density) -> ThresholdResult:
     """Judge whether what an agent takes is what its arrays take."""
     found, computed = variant.memory.per_unit, density.computed_bytes
     low, high = computed * (1 - WITHIN), computed * (1 + WITHIN)
-    if found is None or (low <= found.value <= high and not low <= found.low <= found.high <= high):
-        verdict = Verdict.INCONCLUSIVE
+    reason = ""
+    if found is None:
+        verdict, reason = Verdict.INCONCLUSIVE, "not measured"
+    elif not low <= found.value <= high:
+        verdict = Verdict.CROSSED
+    elif low <= found.low <= found.high <= high:
+        verdict = Verdict.PASSED
     else:
-        verdict = Verdict.PASSED if low <= found.value <= high else Verdict.CROSSED
+        verdict, reason = Verdict.INCONCLUSIVE, "its interval reaches beyond"
     expression = f"within {WITHIN:.0%} of {format_size(computed)}"
-    return _result(variant, ("memory_per_agent", expression), found, Dimension.SIZE, verdict)
-
-
-def _result(
-    variant: VariantFindings,
-    check: tuple[str, str],
-    observed: Estimate | None,
-    dimension: Dimension,
-    verdict: Verdict,
-) -> ThresholdResult:
-    reason = {
-        Verdict.PASSED: "",
-        Verdict.CROSSED: "",
-        Verdict.INCONCLUSIVE: "not measured" if observed is None else "its interval reaches beyond",
-    }[verdict]
-    return ThresholdResult(
-        metric=check[0],
-        expression=check[1],
-        stage=None,
-        window_s=None,
-        cell=variant.cell,
-        variant=variant.name,
-        observed=observed,
-        dimension=dimension,
-        verdict=verdict,
-        reason=reason,
-    )
+    return unasked(
+        variant, "memory_per_agent", expression, verdict, reason,
+        observed=found, dimension=Dimension.SIZE,
+    )  # fmt: skip

@@ -10,10 +10,10 @@ from memopt_cli.analysis.results import (
     How,
     Leak,
     LeakVerdict,
-    ThresholdResult,
     Verdict,
 )
 from memopt_cli.analysis.statistics import fit_line
+from memopt_cli.analysis.unasked import unasked
 from memopt_cli.analysis.waves import Waves, waves
 from memopt_cli.units import Dimension, format_count, format_duration
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from memopt_cli.analysis.connections import ConnectionsRecording, Look
     from memopt_cli.analysis.recording import Sample, VariantRecording
-    from memopt_cli.analysis.results import VariantFindings
+    from memopt_cli.analysis.results import ThresholdResult, VariantFindings
     from memopt_cli.scenario.model import Scenario
 
 WIDEST: Final = 0.05
@@ -117,7 +117,7 @@ def checks(variant: VariantFindings, scenario: Scenario, *, judged: bool) -> lis
     by_threshold = any(one.metric == "memory_kept_per_connection" for one in scenario.thresholds)
     if judged and not by_threshold and found.waves.verdict is LeakVerdict.LEAK:
         results.append(
-            _check(
+            unasked(
                 variant,
                 "memory_kept_per_connection",
                 "no leak",
@@ -161,15 +161,16 @@ def _held(variant: VariantFindings, found: Established, scenario: Scenario) -> T
     if peak is None or peak.ready < asked:
         ready = 0 if peak is None else peak.ready
         reason = f"{format_count(ready)} were measured"
-        return _check(variant, "connections", expression, Verdict.INCONCLUSIVE, reason)
+        return unasked(variant, "connections", expression, Verdict.INCONCLUSIVE, reason)
     verified = found.verified
     how = "answered" if peak.answered is not None else "counted by the server's descriptors"
     observed = None if verified is None else Estimate.exact(verified)
     if verified is None or verified < asked:
-        return _check(
-            variant, "connections", expression, Verdict.CROSSED, f"only so many {how}", observed
+        reason = f"only so many {how}"
+        return unasked(
+            variant, "connections", expression, Verdict.CROSSED, reason, observed=observed
         )
-    return _check(variant, "connections", expression, Verdict.PASSED, how, observed)
+    return unasked(variant, "connections", expression, Verdict.PASSED, how, observed=observed)
 
 
 def _at_rest(variant: VariantFindings, found: Established) -> list[ThresholdResult]:
@@ -185,14 +186,14 @@ def _at_rest(variant: VariantFindings, found: Established) -> list[ThresholdResu
         f"{len(found.recording.looks)} plateaus memory still moved after {format_duration(waited)}:"
         " raise settle_within, or give more plateaus or connections"
     )
-    return [_check(variant, "at_rest", f"interval<={WIDEST:.0%}", Verdict.INCONCLUSIVE, reason)]
+    return [unasked(variant, "at_rest", f"interval<={WIDEST:.0%}", Verdict.INCONCLUSIVE, reason)]
 
 
 def _drivers(variant: VariantFindings, found: Established) -> list[ThresholdResult]:
     if not found.recording.limited_by:
         return []
     reason = f"the load was limited by its drivers: {found.recording.limited_by}"
-    return [_check(variant, "drivers", "not saturated", Verdict.INCONCLUSIVE, reason)]
+    return [unasked(variant, "drivers", "not saturated", Verdict.INCONCLUSIVE, reason)]
 
 
 def _closed(
@@ -206,27 +207,4 @@ def _closed(
     worse = Verdict.INCONCLUSIVE if others else Verdict.CROSSED
     verdict = worse if after > before else Verdict.PASSED
     reason = f"{format_count(before)} before, {format_count(after)} after"
-    return [_check(variant, "closed", "connections as before", verdict, reason)]
-
-
-def _check(
-    variant: VariantFindings,
-    metric: str,
-    expression: str,
-    verdict: Verdict,
-    reason: str,
-    observed: Estimate | None = None,
-    dimension: Dimension = Dimension.NUMBER,
-) -> ThresholdResult:
-    return ThresholdResult(
-        metric=metric,
-        expression=expression,
-        stage=None,
-        window_s=None,
-        cell=variant.cell,
-        variant=variant.name,
-        observed=observed,
-        dimension=dimension,
-        verdict=verdict,
-        reason=reason,
-    )
+    return [unasked(variant, "closed", "connections as before", verdict, reason)]

@@ -19,6 +19,7 @@ from memopt_cli.analysis import (
     thresholds,
 )
 from memopt_cli.analysis.durations import distribution
+from memopt_cli.analysis.ending import exit_code
 from memopt_cli.analysis.limits import worst
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.results import (
@@ -30,23 +31,15 @@ from memopt_cli.analysis.results import (
     VariantFindings,
     Verdict,
 )
-from memopt_cli.exit_codes import ExitCode
 from memopt_cli.profiler.histogram import merged
 from memopt_cli.profiler.recorder import GENERATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from memopt_cli.analysis.recording import Recording, Sample, VariantRecording
     from memopt_cli.analysis.results import ThresholdResult
     from memopt_cli.scenario.model import LeakSection, Scenario
-
-_EXIT_CODES = {
-    Verdict.PASSED: ExitCode.PASSED,
-    Verdict.CROSSED: ExitCode.THRESHOLDS_CROSSED,
-    Verdict.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
-}
-_SIGNALS = {1: ExitCode.HUNG_UP, 2: ExitCode.INTERRUPTED, 15: ExitCode.TERMINATED}
 
 
 def judge(recording: Recording, scenario: Scenario) -> RunFindings:
@@ -57,7 +50,7 @@ def judge(recording: Recording, scenario: Scenario) -> RunFindings:
     """
     recording = pairing.with_baseline(recording)
     firsts = {_cell(v): v for v in reversed(recording.variants)}
-    limit_bytes = memory_limit_bytes(recording.environment)
+    limit_bytes = leak_outlook.memory_limit_bytes(recording.environment)
     variants = tuple(
         variant_findings(
             variant,
@@ -290,22 +283,3 @@ def _verdict(recording: Recording, results: Sequence[ThresholdResult]) -> Verdic
     if recording.outcome is not Outcome.FINISHED and verdict is Verdict.PASSED:
         return Verdict.INCONCLUSIVE
     return verdict
-
-
-def memory_limit_bytes(environment: Mapping[str, str | int | float]) -> float | None:
-    """Return the memory that there is: the machine's, or less where a control group limits it."""
-    told = (environment.get(name) for name in ("memory_bytes", "memory_limit_bytes"))
-    return min((float(one) for one in told if one is not None), default=None)
-
-
-def exit_code(outcome: Outcome, signal: int | None, verdict: Verdict) -> ExitCode:
-    """Return the exit code of a run or a watch that ended so."""
-    match outcome:
-        case Outcome.FAILED:
-            return ExitCode.TARGET_FAILED
-        case Outcome.INTERRUPTED:
-            return _SIGNALS.get(signal or 0, ExitCode.INCONCLUSIVE)
-        case Outcome.STOPPED:
-            return ExitCode.UNFINISHED
-        case _:
-            return _EXIT_CODES[verdict]

@@ -58,3 +58,9 @@ def longer_s(growth: Growth) -> float:
     """
     excess = growth.half_width * growth.over_s / growth.tolerance if growth.tolerance else 1.0
     return growth.over_s * max(AT_LEAST_AGAIN, 2 * math.pow(excess, 0.4))
+
+
+def memory_limit_bytes(environment: Mapping[str, str | int | float]) -> float | None:
+    """Return the memory that there is: the machine's, or less where a control group limits it."""
+    told = (environment.get(name) for name in ("memory_bytes", "memory_limit_bytes"))
+    return min((float(one) for one in told if one is not None), default=None)

@@ -69,11 +69,7 @@ def _stages(scenario: Scenario, baseline: Scenario) -> Iterator[str]:
     if [one.name for one in own] != [one.name for one in others]:
         yield "load.stages"
         return
-    spans, at_s = [], 0.0
-    for one in own:
-        spans.append(StageSpan(one.name, at_s, at_s + one.duration_s, one.units))
-        at_s += one.duration_s
-    longest = steady.steady_stage(spans)
+    longest = steady.steady_stage(StageSpan.planned(scenario.load))
     for number, (one, other) in enumerate(zip(own, others, strict=True)):
         may_go_on = number == longest and other.duration_s > one.duration_s
         # What follows the steady stage cannot change it any more.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from memopt_cli.analysis.operation_profile import OperationProfile
     from memopt_cli.analysis.parts import Part
     from memopt_cli.profiler.histogram import Histogram
+    from memopt_cli.scenario.load import Load
 
 
 class Outcome(StrEnum):
@@ -104,6 +105,16 @@ class StageSpan:
     units: int | None
     """The population it leads to; `None` where arrivals decide."""
 
+    @classmethod
+    def planned(cls, load: Load) -> list[StageSpan]:
+        """Return the stages of a load as they are to be, one after the other."""
+        spans: list[StageSpan] = []
+        at_s = 0.0
+        for stage in load.stages:
+            spans.append(cls(stage.name, at_s, at_s + stage.duration_s, stage.units))
+            at_s += stage.duration_s
+        return spans
+
 
 @dataclass(frozen=True, slots=True)
 class Fidelity:
@@ -184,6 +195,7 @@ class VariantRecording:
 
     beside: VariantRecording | None = None
     """The same variant of the baseline."""
+
     fidelity: Fidelity | None = None
     """Of agents; `None` where it was not measured."""
 

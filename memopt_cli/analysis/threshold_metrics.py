@@ -70,7 +70,7 @@ def _connect_time(part: Part) -> Observed:
     return Estimate.exact(found.recording.connect_s), ""
 
 
-def unless_others_worked(part: Part) -> tuple[Verdict, str]:
+def _unless_others_worked(part: Part) -> tuple[Verdict, str]:
     """
     Return whether connecting took too long through the server, or through other programs too.
 
@@ -252,3 +252,10 @@ OBSERVERS: dict[str, Callable[[Part], Observed]] = {
     "connect_time": _connect_time,
 }
 """How each metric of `memopt_cli.scenario.thresholds.METRICS` is read from a recording."""
+
+EXCUSES: dict[str, Callable[[Part], tuple[Verdict, str]]] = {
+    "connect_time": _unless_others_worked,
+    "memory_kept_per_connection": threshold_growth.unless_it_levels_off,
+    **dict.fromkeys(threshold_growth.OF_LEAKS, threshold_growth.unless_it_ends),
+}
+"""Metrics that a value beyond the limit does not cross alone: whether it does, and why not."""

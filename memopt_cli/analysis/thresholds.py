@@ -58,12 +58,8 @@ def judge(
             threshold.limit.value,
             rounded=threshold.aggregation == "p",
         )
-    if verdict is Verdict.CROSSED and threshold.metric == "connect_time":
-        verdict, reason = threshold_metrics.unless_others_worked(part)
-    if verdict is Verdict.CROSSED and threshold.metric == "memory_kept_per_connection":
-        verdict, reason = threshold_growth.unless_it_levels_off(part)
-    if verdict is Verdict.CROSSED and threshold.metric in threshold_growth.OF_LEAKS:
-        verdict, reason = threshold_growth.unless_it_ends(part)
+    if verdict is Verdict.CROSSED and threshold.metric in threshold_metrics.EXCUSES:
+        verdict, reason = threshold_metrics.EXCUSES[threshold.metric](part)
     if threshold.metric == "fidelity" and findings.fidelity and fidelity.faults(findings.fidelity):
         verdict, reason = Verdict.CROSSED, "; ".join(fidelity.faults(findings.fidelity))
     return ThresholdResult(

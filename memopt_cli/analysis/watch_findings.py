@@ -13,8 +13,9 @@ from memopt_cli.analysis import (
     watch_tree,
 )
 from memopt_cli.analysis.durations import distribution
-from memopt_cli.analysis.findings import exit_code, memory_limit_bytes
+from memopt_cli.analysis.ending import exit_code
 from memopt_cli.analysis.leak import FEWEST_SAMPLES
+from memopt_cli.analysis.leak_outlook import memory_limit_bytes
 from memopt_cli.analysis.limits import worst
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.results import Verdict

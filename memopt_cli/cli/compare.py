@@ -208,7 +208,7 @@ def _pictures(compared: Sequence[tuple[str, RunComparison]]) -> list[Picture]:
 def _code(
     compared: Sequence[tuple[str, RunComparison]], judged: Sequence[Sequence[ThresholdResult]]
 ) -> ExitCode:
-    from memopt_cli.analysis.findings import exit_code
+    from memopt_cli.analysis.ending import exit_code
     from memopt_cli.analysis.recording import Outcome
     from memopt_cli.report import comparison
 

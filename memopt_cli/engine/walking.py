@@ -3,67 +3,49 @@
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
 from memopt_cli.analysis.connections import Look
-from memopt_cli.analysis.parts import Checkpoint
 from memopt_cli.analysis.recording import StageSpan
 from memopt_cli.engine import shortfall
 from memopt_cli.engine.connection_books import Books
-from memopt_cli.engine.events import (
-    CheckpointMade,
-    ConnectionsCounted,
-    DurationsRecorded,
-    SampleTaken,
-    StageStarted,
-)
+from memopt_cli.engine.driving import Drivers, section_of
+from memopt_cli.engine.events import ConnectionsCounted, StageStarted
+from memopt_cli.engine.journal import Journal
 from memopt_cli.engine.neighbours import Neighbours
 from memopt_cli.engine.service_reading import ServiceReader
 from memopt_cli.engine.stopping import Stopped
-from memopt_cli.engine.waypoint import Waypoint
-from memopt_cli.errors import MemoptError, TargetError
+from memopt_cli.errors import MemoptError
 from memopt_cli.profiler import kernel
 from memopt_cli.workloads import rates
-from memopt_cli.workloads.sockets.plan import plan
-from memopt_cli.workloads.sockets.settings import DriverSettings
-from memopt_cli.workloads.sockets.shards import Shards
 from memopt_cli.workloads.sockets.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from memopt_cli.analysis.recording import Sample
+    from memopt_cli.analysis.parts import Checkpoint
     from memopt_cli.engine.clock import Clock
     from memopt_cli.engine.events import Event
     from memopt_cli.engine.service import Service
     from memopt_cli.engine.stopping import StopRequest
     from memopt_cli.scenario.model import Scenario, Stage
-    from memopt_cli.scenario.sockets import DrivingSection
     from memopt_cli.store.resuming import Begun
     from memopt_cli.workloads.sockets.tally import Report
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 WARM_UP = 32
 """Connections of each driver that are made, used and closed before the first reading."""
 
-_LOOK_EVERY_S = 0.05
-_KEEP_EVERY_S = 0.5
 _PIECE_S = 60.0
 """A load by schedule is asked for in pieces of up to twice as much; each begins 50 ms late."""
 
-_ROUNDING_S = 1e-6
 _SLOWEST_PER_S = 50.0
 """A server that opens, or answers, fewer in a second is not waited for to the end."""
 
 _SHORTEST_WAIT_S = 60.0
-
-
-def section_of(scenario: Scenario) -> DrivingSection:
-    """Return the section of the scenario's workload."""
-    return scenario.target if scenario.target is not None else scenario.sockets
 
 
 class Walk:
@@ -77,33 +59,33 @@ class Walk:
         stop: StopRequest,
         begun: Begun | None = None,
     ) -> None:
-        self._scenario, self._service = scenario, service
-        self._begun = begun
-        self._before = None if begun is None else begun.checkpoint
-        self._load, self._section = scenario.load, section_of(scenario)
+        self._load, self._service = scenario.load, service
         self._clock, self._stop = clock, stop
-        self._wanted = self._held = 0
+        self._begun = begun
+        before = None if begun is None else begun.checkpoint
+        self._wanted = 0
         self._answered: int | None = None
-        self._way = Waypoint()
-        self._part = 0 if self._before is None else self._before.part + 1
-        self._starts_s = self._rebuilt_s = 0.0
-        self._kept_s = clock.now()
-        self._lives = False
         self._well = Tally()
-        self._failure: BaseException | None = None
         with ExitStack() as opened:
-            within_s = self._section.settle_within_s
+            within_s = section_of(scenario).settle_within_s
             self._server = opened.enter_context(ServiceReader(service, clock, stop, within_s))
-            self._shards = opened.enter_context(self._drivers())
-            # Before the drivers end, nothing waits for them any more.
-            self._thread = opened.enter_context(ThreadPoolExecutor(1))
+            self._drivers = opened.enter_context(Drivers(scenario, service, stop))
             self._opened = opened.pop_all()
+        self._shards = self._drivers.shards
+        self.books = Books(self._drivers.count)
+        self._journal = Journal(
+            self._server,
+            self.books,
+            clock,
+            interval_s=scenario.sampling.interval_s,
+            before=before,
+        )
+        self._way = self._journal.way
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._failure = self._failure or Stopped("the walk is over")
         self._opened.close()
 
     @property
@@ -115,74 +97,48 @@ class Walk:
         """Walk all stages; what was counted up to a failure or a stop is told too."""
         try:
             yield from self._warm_up()
-            if self._before is not None and self._begun is not None:
-                yield from self._go_on(self._begun, self._before)
-            self._lives = True
-            begun, first = self._before is not None, self._way.stage
+            before = None if self._begun is None else self._begun.checkpoint
+            if self._begun is not None and before is not None:
+                yield from self._go_on(self._begun, before)
+            self._journal.begin()
+            first = self._way.stage
             for number, stage in enumerate(self._load.stages[first:], first):
-                if number > first or not begun:
-                    self._way.enter(number, at_s=self._server.at_s, units=self._held)
+                if number > first or before is None:
+                    self._way.enter(number, at_s=self._server.at_s, units=self._journal.held)
                 yield from self._walk_stage(number, stage)
         except (MemoptError, Stopped):
             yield ConnectionsCounted(self.books.found)
             raise
 
-    def _drivers(self) -> Shards:
-        speech, section = self._service.speech, self._section
-        shares = plan(
-            self._load.peak_units or 1,
-            speech.destinations,
-            drivers=section.drivers or None,
-            sources=speech.sources or None,
-        )
-        settings = DriverSettings(
-            speech.protocol,
-            speech.options,
-            speech.authority,
-            (),
-            tls=speech.tls,
-            allow_remote=speech.allow_remote,
-            window=speech.window,
-            answer_within_s=section.answer_within_s,
-            search_path=speech.search_path,
-        )
-        self.books = Books(len(shares))
-        return Shards(settings, shares, check=self._interrupted)
-
     def _warm_up(self) -> Iterator[Event]:
         """Have every part of both sides used once: its first cost is no connection's."""
         count = min(WARM_UP * self.books.found.drivers, self._load.peak_units or 1)
-        report = yield from self._during(lambda: self._shards.connect(count))
+        report = yield from self._during(self._shards.connect, count)
         self._check(report, asked=count, found=report.total.ready, what="first connections came")
         if any(stage.rounds for stage in self._load.stages):
             report = yield from self._during(self._shards.roundtrip)
             answered = report.total.answered
             self._check(report, asked=count, found=answered, what="first requests were answered")
         reset = self._service.speech.reset
-        report = yield from self._during(lambda: self._shards.drop(reset=reset))
+        report = yield from self._during(self._shards.drop, reset=reset)
         self._server.begin()
         self._well = report.total
         self.books.begin(report, servers=self._server.processes)
 
     def _go_on(self, begun: Begun, before: Checkpoint) -> Iterator[Event]:
         """Make the connections again that there were, and go on with the time and the books."""
-        began_s, state = self._clock.now(), before.state
-        self._way = way = Waypoint.from_values(state)
+        began_s, state, way = self._clock.now(), before.state, self._way
         stage = self._load.stages[way.stage]
         units = way.units(stage.units or 0, stage.plateaus, state["there"])
         self._wanted = units
         report = self._shards.stats()
         if units:
             within_s = _patience_s(units)
-            report = yield from self._during(lambda: self._shards.connect(units, within_s=within_s))
+            report = yield from self._during(self._shards.connect, units, within_s=within_s)
         self._hold(report)
         self.books.go_on(begun, state["busy_s"])
         self.books.begin(report, servers=self._server.processes)
-        self._server.settle()
-        self._server.go_on(before.at_s, state["cpu_s"])
-        self._kept_s = self._clock.now()
-        self._rebuilt_s = self._kept_s - began_s
-        self._starts_s = before.at_s + _ROUNDING_S
+        self._journal.go_on(before, began_s)
         for number, span in enumerate(way.spans):
             yield StageStarted(number, span)
 
@@ -204,11 +160,11 @@ class Walk:
         span = StageSpan(stage.name, way.began_s, self._server.at_s, stage.units)
         yield StageStarted(number, span)
         way.spans = (*way.spans, span)
-        yield self._durations()
+        yield self._journal.durations()
 
     def _move_to(self, units: int) -> Iterator[Event]:
         """Open or close connections until there are so many."""
-        rate, change = self._load.arrival_rate_per_s or None, units - self._held
+        rate, change = self._load.arrival_rate_per_s or None, units - self._journal.held
         self._wanted, self._answered = units, None
         if change > 0:
             report = yield from self._connect(change, rate)
@@ -216,7 +172,7 @@ class Walk:
             self._way.growing = False
             reset = self._service.speech.reset
             report = yield from self._during(
-                lambda: self._shards.drop(-change, rate_per_s=rate, reset=reset)
+                self._shards.drop, -change, rate_per_s=rate, reset=reset
             )
             self.books.note(report)
         else:
@@ -228,7 +184,7 @@ class Walk:
         within_s = _patience_s(count) + (count / rate_per_s if rate_per_s else 0.0)
         neighbours = Neighbours(self._server.cpu_s())
         report = yield from self._during(
-            lambda: self._shards.connect(count, rate_per_s=rate_per_s, within_s=within_s)
+            self._shards.connect, count, rate_per_s=rate_per_s, within_s=within_s
         )
         drivers_cpu_s = sum(tally.cpu_s for tally in report.tallies)
         others = neighbours.since(self._server.cpu_s(), drivers_cpu_s)
@@ -241,11 +197,11 @@ class Walk:
 
         Returns what was answered, for the transcript.
         """
-        asked = self._held * stage.rounds
+        asked = self._journal.held * stage.rounds
         if not asked:
             return ""
         report = yield from self._during(
-            lambda: self._shards.roundtrip(rounds=stage.rounds, within_s=_patience_s(asked))
+            self._shards.roundtrip, rounds=stage.rounds, within_s=_patience_s(asked)
         )
         answered = self.books.note_answers(report, self._way.stage)
         self._check(report, asked=asked, found=answered, what="requests were answered")
@@ -254,47 +210,25 @@ class Walk:
 
     def _pass(self, stage: Stage, until_s: float) -> Iterator[Event]:
         """Let the rest of the stage's time pass: with messages by a schedule, or idle."""
-        rate = rates.message_rate_per_s(self._load, stage) * self._held
+        rate = rates.message_rate_per_s(self._load, stage) * self._journal.held
         while (left_s := until_s - self._server.at_s) > 0:
             if not rate:
-                yield from self._during(lambda: self._shards.hold(left_s))
+                yield from self._during(self._shards.hold, left_s)
                 return
             # In pieces: what is known of requests only when they are over is lost with a kill.
             piece_s = left_s if left_s < 2 * _PIECE_S else _PIECE_S
-            report = yield from self._during(
-                lambda: self._shards.load(piece_s, rate_per_s=rate)  # noqa: B023 - now
-            )
+            report = yield from self._during(self._shards.load, piece_s, rate_per_s=rate)
             self.books.note_answers(report, self._way.stage)
             self.books.note_limit(report)
-            yield self._durations()
+            yield self._journal.durations()
             yield ConnectionsCounted(self.books.found)
-
-    def _durations(self) -> DurationsRecorded:
-        stage = self._way.stage
-        latency = self.books.latency(stage)
-        return DurationsRecorded(
-            stage, {}, latency, 0, recorder_installed=False, checkpoint=self._checkpoint()
-        )
-
-    def _checkpoint(self) -> Checkpoint | None:
-        """Return where the walk is; `None` before it lives."""
-        if not self._lives:
-            return None
-        self._kept_s = self._clock.now()
-        state = {
-            **self._way.to_values(),
-            "there": self._server.accepted,
-            "cpu_s": self._server.cpu_s(),
-            "busy_s": self.books.busy_s,
-        }
-        return Checkpoint(self._part, self._starts_s, self._rebuilt_s, self._server.at_s, state)
 
     def _look(self) -> Iterator[Event]:
         """Wait until the server is at rest, and read everything."""
         settled = self._server.settle()
         report = self._shards.stats()
         self.books.note(report)
-        yield SampleTaken(self._sample(plateau=True), self._checkpoint())
+        yield self._journal.sample(plateau=True)
         memory = kernel.read()
         self.books.note_look(
             Look(
@@ -315,8 +249,8 @@ class Walk:
 
     def _hold(self, report: Report) -> None:
         """Take in how many connections there are; raises unless it is as many as wanted."""
-        self._held = report.total.ready
-        self._check(report, asked=self._wanted, found=self._held, what="connections are held")
+        held = self._journal.held = report.total.ready
+        self._check(report, asked=self._wanted, found=held, what="connections are held")
         self._well = report.total
 
     def _check(self, report: Report, *, asked: int, found: int, what: str) -> None:
@@ -330,40 +264,16 @@ class Walk:
             alive=self._service.members,
         )
 
-    def _during(self, command: Callable[[], _T]) -> Generator[Event, None, _T]:
-        """Have the drivers do something, and sample the server meanwhile."""
-        future = self._thread.submit(command)
-        interval_s = self._scenario.sampling.interval_s
-        while wait([future], timeout=_LOOK_EVERY_S).not_done:
-            try:
-                self._service.members()
-            except TargetError as exc:
-                self._failure = exc
-                wait([future])
-                raise
+    def _during(
+        self, command: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs
+    ) -> Generator[Event, None, _T]:
+        """Have the drivers do something, and tell meanwhile what it is time for."""
+        work = self._drivers.begin(command, *arguments, **named)
+        while self._drivers.is_busy(work):
             # Asking ends a slice: the command is given up as by any other stop.
-            if self._stop.is_over or not self._lives:
-                continue
-            if self._server.since_sample_s >= interval_s:
-                yield SampleTaken(self._sample(plateau=False), self._checkpoint())
-            elif self._clock.now() - self._kept_s >= _KEEP_EVERY_S and (made := self._checkpoint()):
-                yield CheckpointMade(made)
-        return future.result()
-
-    def _interrupted(self) -> None:
-        """Raise what ends a wait for the drivers."""
-        if self._failure is not None:
-            raise self._failure
-        self._stop.check()
-
-    def _sample(self, *, plateau: bool) -> Sample:
-        return self._server.sample(
-            stage=self._way.stage,
-            units=self._held,
-            operations=self.books.answered,
-            busy_s=self.books.busy_s,
-            plateau=plateau,
-        )
+            if not self._stop.is_over and (told := self._journal.due()):
+                yield told
+        return work.result()
 
 
 def _patience_s(count: int) -> float:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from memopt_cli.analysis import leak_outlook
 from memopt_cli.analysis.alerts import alerts
 from memopt_cli.analysis.measures import MEASURES
 from memopt_cli.analysis.recording import Outcome
@@ -97,7 +98,7 @@ def of_run(run: RunFindings, recording: Recording | None = None) -> Summary:
         run: Its findings.
         recording: What alerts are told by; without it there are none.
     """
-    memory_bytes = _memory_bytes(run.environment)
+    memory_bytes = leak_outlook.memory_limit_bytes(run.environment)
     parts = tuple(_variant(variant, run.thresholds) for variant in run.variants)
     return Summary(
         kind="run",
@@ -138,7 +139,7 @@ def of_watch(watch: WatchFindings) -> Summary:
         unfinished=_unfinished(watch.outcome, watch.reason),
         started_at=watch.started_at,
         wall_s=watch.wall_s,
-        memory_bytes=_memory_bytes(watch.environment),
+        memory_bytes=leak_outlook.memory_limit_bytes(watch.environment),
         parts=parts,
         checks=of_no_part(watch.thresholds, parts),
     )
@@ -152,11 +153,6 @@ def _unfinished(outcome: Outcome, reason: str) -> str:
             return "it goes on, or was killed: this is what it had measured"
         case _:
             return f"{outcome}: {reason}" if reason else str(outcome)
-
-
-def _memory_bytes(environment: Mapping[str, str | int | float]) -> float | None:
-    told = [environment.get(name) for name in ("memory_bytes", "memory_limit_bytes")]
-    return min((float(one) for one in told if one is not None), default=None)
 
 
 def of_no_part(

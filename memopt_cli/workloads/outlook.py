@@ -24,6 +24,16 @@ def expected_operations(load: Load) -> float:
     )
 
 
+def expected_requests(load: Load) -> float:
+    """Return about how many requests a load of real connections holds; at least one."""
+    total = 1.0
+    for stage in load.stages:
+        units = stage.units or 0
+        total += stage.rounds * units * stage.plateaus
+        total += rates.message_rate_per_s(load, stage) * stage.duration_s * units
+    return total
+
+
 def peak_units(load: Load) -> int:
     """
     Return about the most units that are there at once, to size structures by.
