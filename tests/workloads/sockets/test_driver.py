@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from memopt_cli.errors import MeasurementError, UsageError
@@ -266,12 +267,14 @@ def test_a_dead_driver_is_no_measurement() -> None:
     ],
 )
 def test_what_a_driver_refuses(protocol: str, options: dict[str, str], said: str) -> None:
-    """A mistake in the settings is the user's error, told by the controller."""
+    """A mistake in the settings is the user's error, told by the controller; nobody is left."""
+    before = psutil.Process().children()
     with (
         pytest.raises(UsageError, match=said),
-        driving(unused_port(), 1, protocol, options=options),
+        driving(unused_port(), 2, protocol, options=options, drivers=2),
     ):
         pass
+    assert before == psutil.Process().children()
 
 
 def test_another_machine_must_be_allowed() -> None:
