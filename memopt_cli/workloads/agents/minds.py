@@ -9,7 +9,7 @@ import numpy as np
 
 from memopt_cli.optimizer.agents import Learner, ModelStore, learner_base
 from memopt_cli.optimizer.agents.planning import Workspace
-from memopt_cli.optimizer.memory import give_back
+from memopt_cli.optimizer.malloc import trim
 from memopt_cli.workloads.agents.naive import NaiveAgent
 from memopt_cli.workloads.agents.rungs import ContiguousAgent, DerivedAgent, SharingAgent
 
@@ -152,7 +152,7 @@ def template(kind: Kind, settings: AgentsSettings) -> Template:
             return _Sharing(ContiguousAgent(kind.model()))
     model = ModelStore().intern(kind.model())
     # Making a model and compiling it take ten times what is kept of it.
-    give_back()
+    trim()
     return _Derived(model, settings.threads)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memopt_cli.optimizer.memory import give_back
+from memopt_cli.optimizer.malloc import trim
 from memopt_cli.workloads.agents.batched import FAULTS
 from memopt_cli.workloads.agents.habitat import Habitat
 from memopt_cli.workloads.agents.kinds import Turns, kinds_of
@@ -180,7 +180,7 @@ def build(settings: AgentsSettings, *, latency: Histogram) -> Agents:
     _rehearse(replace(settings, models=(_REHEARSED,), shares=(1.0,), capacity=1, threads=1))
     population = Agents(settings, _minds(settings), latency=latency)
     # Agents could hide in what setting their worlds up took.
-    give_back()
+    trim()
     return population
 
 
