@@ -17,7 +17,9 @@ import psutil
 import pytest
 
 from memopt_cli.errors import MeasurementError, UsageError
-from memopt_cli.workloads.sockets.shards import resolved
+from memopt_cli.workloads.sockets.plan import Share
+from memopt_cli.workloads.sockets.settings import DriverSettings, Lane
+from memopt_cli.workloads.sockets.shards import Shards, resolved
 from tests.workloads.sockets.driving import driving, failures
 from tests.workloads.sockets.serving import (
     echo,
@@ -212,6 +214,17 @@ def test_no_port_is_left() -> None:
         found = shards._ask([{"do": "connect", "count": 3, "rate": None, "start_ns": 0,
                               "within_s": 5.0}], 5.0)  # fmt: skip
         assert {"no ports": 3} == failures(found)
+
+
+def test_many_lanes_of_one_driver() -> None:
+    """Three hundred connections, each from an address of its own, as to as many servers."""
+    sources = [f"127.0.{number // 250}.{number % 250 + 1}" for number in range(300)]
+    with serving(echo) as port:
+        lanes = tuple(Lane(source, "127.0.0.1", port, 1) for source in sources)
+        with Shards(DriverSettings("tcp", {}, "test", ()), [Share(lanes)]) as shards:
+            assert 300 == shards.connect(300).total.ready
+            assert 0 == shards.drop().total.open
+            assert 300 == shards.connect(300).total.ready
 
 
 def test_a_driver_dies_with_its_controller(tmp_path: Path) -> None:
