@@ -141,7 +141,7 @@ class Forgetting(Batched):
     def did(self, slot: int, code: int) -> None:
         """Do nothing: that, too, is forgotten."""
 
-    def beliefs(self, slot: int) -> Floats:  # noqa: ARG002
+    def beliefs(self, slot: int) -> Floats:  # noqa: ARG002 - as minds are asked
         """Return nothing: there is nothing."""
         return np.empty(0)
 

@@ -67,7 +67,7 @@ class Agents(InProcess):
         """Let one agent see, decide and act."""
         self.drive([slot], [code], at_s)
 
-    def close(self, slot: int, at_s: float) -> None:  # noqa: ARG002
+    def close(self, slot: int, at_s: float) -> None:  # noqa: ARG002 - as populations are told
         """End one agent, and forget what is planted."""
         self.minds.end(slot)
         self._alive -= 1
@@ -86,7 +86,7 @@ class Agents(InProcess):
                     self._record(took_ns)
             self._alive += len(part)
 
-    def drive(self, slots: Sequence[int], codes: Sequence[int], at_s: float) -> None:  # noqa: ARG002
+    def drive(self, slots: Sequence[int], codes: Sequence[int], at_s: float) -> None:  # noqa: ARG002 - as populations are told
         """
         Let the agent in each slot see, decide and act; one that is named twice does so twice.
 

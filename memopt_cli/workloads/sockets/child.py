@@ -56,15 +56,14 @@ class Child:
         self._received = bytearray()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", module,
-                 *map(str, theirs), str(os.getpid())],
+                [sys.executable, "-P", "-m", module, *map(str, theirs), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=log or subprocess.DEVNULL,
                 stderr=log or subprocess.DEVNULL,
                 pass_fds=theirs,
                 start_new_session=True,
                 env=environment,
-            )  # fmt: skip
+            )
         finally:
             for fd in theirs:
                 os.close(fd)
