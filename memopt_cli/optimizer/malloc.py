@@ -8,7 +8,7 @@ stays with the process (`python -m tests.benchmarks.bench_arrays`; `memopt_cli.p
 has the table). Stepping agents is no such case: of 75 and of 10,000 agents of a population on
 a grid of 20 by 20 a step takes 1.01 (0.94 to 1.08 and 0.90 to 1.13) of the time, of naive ones
 1.02 (0.98 to 1.05) (`python -m tests.benchmarks.bench_agent_tuning allocator`). `trim` is the
-opposite, for after a population has gone.
+opposite, for after a population has gone or one was set up.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ def keep_freed(libc: Any | None = None) -> bool:
 def trim(libc: Any | None = None) -> bool:
     """
     Give what the allocator keeps of freed memory back to the system, whole pages only.
+
+    Takes some milliseconds: for after what is done once and takes much, as setting up.
 
     Returns:
         Whether there was any; without glibc nothing is done.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 
 from memopt_cli.errors import PoolError
@@ -31,17 +30,6 @@ def reserve(size_bytes: int) -> mmap.mmap:
             f"{format_size(size_bytes)} of address space cannot be reserved: {exc}",
             hint="Give a lower capacity, or raise the limit on address space (ulimit -v).",
         ) from exc
-
-
-def give_back() -> bool:
-    """
-    Give the system what malloc keeps of freed memory; return whether there was any.
-
-    Takes some milliseconds: for after what is done once and takes much, as setting up. Where
-    the C library is not glibc nothing is done.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    return trim is not None and bool(trim(0))
 
 
 def whole_pages(start: int, stop: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Ties the life of a process to that of the one that started it."""
+"""How processes begin that another one starts: tied to its life, with as many files as may be."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ def die_with(parent: int) -> None:
         sys.exit(1)
 
 
+def allow_most_files() -> None:
+    """Allow this process as many open files as it may have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def main(arguments: list[str]) -> None:
     """
     Become a command that ends with the process that started it.
@@ -30,8 +36,7 @@ def main(arguments: list[str]) -> None:
     parent, *words = arguments
     os.setsid()
     die_with(int(parent))
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    allow_most_files()
     try:
         os.execvp(words[0], words)  # noqa: S606 - what the user asked for
     except OSError as exc:

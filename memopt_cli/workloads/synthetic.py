@@ -51,7 +51,7 @@ class Synthetic(InProcess):
         """Units alive."""
         return self._alive
 
-    def open(self, slot: int, at_s: float) -> None:  # noqa: ARG002
+    def open(self, slot: int, at_s: float) -> None:  # noqa: ARG002 - as populations are told
         """Allocate one unit and touch all of it."""
         if slot >= len(self._units):
             self._units.extend([None] * (slot + 1 - len(self._units)))
@@ -59,7 +59,7 @@ class Synthetic(InProcess):
         self._alive += 1
         self._operate()
 
-    def message(self, slot: int, code: int, at_s: float) -> None:  # noqa: ARG002
+    def message(self, slot: int, code: int, at_s: float) -> None:  # noqa: ARG002 - as populations are told
         """Read the unit; forget some bytes where a leak is planted."""
         unit = self._units[slot]
         if unit is None:
@@ -68,7 +68,7 @@ class Synthetic(InProcess):
             self._message_leak.forget()
         self._operate()
 
-    def close(self, slot: int, at_s: float) -> None:  # noqa: ARG002
+    def close(self, slot: int, at_s: float) -> None:  # noqa: ARG002 - as populations are told
         """Let the unit go."""
         self._units[slot] = None
         self._alive -= 1

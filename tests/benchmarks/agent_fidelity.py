@@ -9,8 +9,8 @@ import numpy as np
 from memopt_cli.optimizer.agents import TIERS, ModelStore, Population
 from memopt_cli.workloads.agents.families import model_named
 from memopt_cli.workloads.agents.naive import NaiveAgent
-from memopt_cli.workloads.agents.world import Worlds
 from tests.benchmarks.goals import Goal
+from tests.worlds import Worlds
 
 if TYPE_CHECKING:
     from memopt_cli.optimizer.agents.model import Floats

@@ -14,7 +14,7 @@ from memopt_cli.optimizer.agents import TIERS, ModelStore, Population
 from memopt_cli.profiler.process import ProcessReader
 from memopt_cli.workloads.agents.families import model_named
 from memopt_cli.workloads.agents.naive import NaiveAgent
-from memopt_cli.workloads.agents.world import Worlds
+from tests.worlds import Worlds
 
 if TYPE_CHECKING:
     from memopt_cli.optimizer.agents.tiers import Tier

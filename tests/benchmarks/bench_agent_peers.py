@@ -21,9 +21,9 @@ import numpy as np
 
 from memopt_cli.optimizer.agents import ModelStore, Population
 from memopt_cli.workloads.agents.families import model_named
-from memopt_cli.workloads.agents.world import Worlds
 from tests.benchmarks.agent_peers import NEEDS, PEERS, SEED, SETTLED, Measured, measured
 from tests.benchmarks.goals import head, row
+from tests.worlds import Worlds
 
 AGENTS: Final = 75
 COUNTS: Final = {

@@ -58,8 +58,10 @@ def _adopted(name: str, count: int) -> tuple[float, float, float]:
     found: list[int] = []
     with subprocess.Popen(
         [*command, "adoption", name, str(count)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as child:  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
         assert child.stdin is not None
         assert child.stdout is not None
         with ProcessReader(child.pid) as reader:

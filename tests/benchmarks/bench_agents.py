@@ -22,11 +22,11 @@ import numpy as np
 from memopt_cli.optimizer.agents import TIERS, ModelStore, Population
 from memopt_cli.workloads.agents.families import model_named
 from memopt_cli.workloads.agents.naive import NaiveAgent
-from memopt_cli.workloads.agents.world import Worlds
 from tests.benchmarks import agent_memory
 from tests.benchmarks.agent_fidelity import EPISODE, SEED, fidelity
 from tests.benchmarks.goals import Goal, print_goals
 from tests.benchmarks.pairs import ratio
+from tests.worlds import Worlds
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -34,7 +34,7 @@ class Looks(Protocol):
 class Naive:
     """Says at every look what a whole run would."""
 
-    def settled(self, share: float, *, z: float | None) -> bool:  # noqa: ARG002
+    def settled(self, share: float, *, z: float | None) -> bool:  # noqa: ARG002 - as all are asked
         """Return whether it would be called a leak."""
         return z is not None
 

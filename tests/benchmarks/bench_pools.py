@@ -159,8 +159,8 @@ def print_batches() -> None:
     crowd = Crowd(ObjectPool(Record, Record.clear, size=ALIVE + 2 * BATCH))
     for place, name in enumerate(("acquire_many(1000)", "release_many(1000)")):
         found = ratio(
-            lambda: statistics.median(crowd.churn_many()[place] for _ in range(10)),  # noqa: B023
-            lambda: statistics.median(crowd.churn()[place] for _ in range(10)),  # noqa: B023
+            lambda: statistics.median(crowd.churn_many()[place] for _ in range(10)),  # noqa: B023 - called at once
+            lambda: statistics.median(crowd.churn()[place] for _ in range(10)),  # noqa: B023 - called at once
             pairs=PAIRS,
         )
         print(f"{name} over single calls, CPU per object: {found}")

@@ -4,8 +4,7 @@ What a day of samples costs the controller: bytes on disk, and the time of one p
     python -m tests.benchmarks.bench_soak_report [--quick]
 
 A made-up day of one sample per second: each is written as a run writes it, then the folder
-is read, judged and rendered. Times are also given in units of a fixed piece of work on the
-same machine, so that two machines can be compared. Takes about half a minute.
+is read, judged and rendered. Takes about half a minute.
 """
 
 from __future__ import annotations

@@ -42,12 +42,6 @@ def sockets() -> dict[str, int]:
     return {**found, "estab": int(established or -1)}
 
 
-def anonymous_bytes(pid: int) -> int:
-    """Return a process's anonymous memory."""
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
-    return 1024 * int(text.split("Anonymous:")[1].split()[0])
-
-
 def cpu_s(pids: list[int]) -> float:
     """Return the processor time of processes."""
     readers = [ProcessReader(pid) for pid in pids]
@@ -102,14 +96,14 @@ def driver_bytes(count: int) -> tuple[float, int]:
     settings = DriverSettings("jsonrpc+tcp", {}, "bench", ())
     with Fleet("optimized", processes=2) as fleet:
         (share,) = plan(step * PLATEAUS, fleet.destinations)
-        with Shards(settings, [share]) as shards:
-            start = anonymous_bytes(shards.pids[0])
+        with Shards(settings, [share]) as shards, ProcessReader(shards.pids[0]) as reader:
+            start = reader.footprint().anonymous_bytes
             sizes, bytes_ = [], []
             for number in range(PLATEAUS):
                 shards.connect(step)
                 shards.roundtrip()
                 sizes.append(step * (number + 1))
-                bytes_.append(anonymous_bytes(shards.pids[0]))
+                bytes_.append(reader.footprint().anonymous_bytes)
             print(f"  anonymous bytes of a driver: {start:,} at the start, then {bytes_}")
             return statistics.linear_regression(sizes, bytes_).slope, start
 

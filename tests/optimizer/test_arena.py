@@ -145,16 +145,16 @@ def test_a_finaliser_may_store_and_free(act: str, length: int) -> None:
         def store(number: int) -> None:
             """Store what nobody else does."""
             content = bytes([number]) * length
-            stored[blocks.store(content)] = content  # noqa: B023
+            stored[blocks.store(content)] = content  # noqa: B023 - called at once
 
         def intrude() -> None:
             """Store two and free one that was there before."""
             store(4)
-            blocks.free(second)  # noqa: B023
+            blocks.free(second)  # noqa: B023 - called at once
             store(5)
             store(6)
 
-        actions = {"store": lambda: store(7), "free": lambda: blocks.free(third)}  # noqa: B023
+        actions = {"store": lambda: store(7), "free": lambda: blocks.free(third)}  # noqa: B023 - called at once
         reached = interrupted(actions[act], step, intrude)
         kept = int(act == "store") + int(not reached)
         assert len(stored) + kept == blocks.blocks_in_use()
@@ -171,8 +171,8 @@ def test_a_finaliser_may_be_the_first_to_need_a_chunk() -> None:
         step += 1
         blocks, stored = Arena(), list[int]()
         reached = interrupted(
-            lambda: stored.append(blocks.store(b"a" * 20)),  # noqa: B023
+            lambda: stored.append(blocks.store(b"a" * 20)),  # noqa: B023 - called at once
             step,
-            lambda: stored.append(blocks.store(b"b" * 20)),  # noqa: B023
+            lambda: stored.append(blocks.store(b"b" * 20)),  # noqa: B023 - called at once
         )
         assert len(stored) == len(set(stored)) == blocks.blocks_in_use()

@@ -183,7 +183,7 @@ def test_a_finaliser_may_release_what_the_batch_is_about(
 
         try:
             reached = interrupted(
-                lambda: pool.note_received_many(handles * 3, [2] * 12, 1.5),  # noqa: B023
+                lambda: pool.note_received_many(handles * 3, [2] * 12, 1.5),  # noqa: B023 - called at once
                 step,
                 intrude,
             )

@@ -302,7 +302,7 @@ def test_nobody_sees_a_state_that_is_half_decoded(idle: bool) -> None:
 
         def look() -> None:
             """Note what all states are."""
-            found.update(encode(pool, each) for each in pool.handles().tolist())  # noqa: B023
+            found.update(encode(pool, each) for each in pool.handles().tolist())  # noqa: B023 - called at once
 
         reached = interrupted(partial(decode, data, pool), step, look)
         assert found <= {empty, data}
@@ -328,8 +328,8 @@ def test_of_two_releases_one_succeeds(filled: bool, batch: bool) -> None:
         def release(who: str, many: bool) -> None:
             """Release the handle, or be told that somebody has."""
             with suppress(StaleHandle):
-                pool.release_many([handle]) if many else pool.release(handle)  # noqa: B023
-                done[who] += 1  # noqa: B023
+                pool.release_many([handle]) if many else pool.release(handle)  # noqa: B023 - called at once
+                done[who] += 1  # noqa: B023 - called at once
 
         reached = interrupted(
             partial(release, "one", batch), step, partial(release, "another", False)

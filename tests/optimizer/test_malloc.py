@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -28,6 +29,17 @@ trim()
 print(anonymous_bytes() - empty)
 """
 
+BELOW_A_SURVIVOR = """
+from memopt_cli.optimizer.footprint import anonymous_bytes
+from memopt_cli.optimizer.malloc import trim
+blocks = [bytearray(60_000) for _ in range(500)]
+survivor = bytearray(60_000)
+del blocks
+before = anonymous_bytes()
+assert trim()
+print(before - anonymous_bytes())
+"""
+
 
 @pytest.mark.parametrize(("before", "kept"), [("True", 0), ("keep_freed()", 16)])
 def test_what_is_freed_is_kept_if_told_so_and_given_back_by_a_trim(before: str, kept: int) -> None:
@@ -37,14 +49,27 @@ def test_what_is_freed_is_kept_if_told_so_and_given_back_by_a_trim(before: str, 
     assert [kept, 0] == [round(int(line) / MIB) for line in text.split()]
 
 
+def test_thirty_megabytes_below_a_survivor_are_given_back() -> None:
+    """One block that is in use above them would keep them otherwise."""
+    told = subprocess.run(
+        [sys.executable, "-c", BELOW_A_SURVIVOR],
+        check=True,
+        capture_output=True,
+        text=True,
+        # As for subjects of our own: nothing but glibc's default decides what is mapped.
+        env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "1000000"},
+    )
+    assert int(told.stdout) > 25_000_000
+
+
 class Refusing:
     """A C library that has the functions and does nothing by them."""
 
-    def mallopt(self, name: int, value: int) -> int:  # noqa: ARG002
+    def mallopt(self, name: int, value: int) -> int:  # noqa: ARG002 - as glibc has it
         """Refuse."""
         return 0
 
-    def malloc_trim(self, pad: int) -> int:  # noqa: ARG002
+    def malloc_trim(self, pad: int) -> int:  # noqa: ARG002 - as glibc has it
         """Find nothing to give back."""
         return 0
 

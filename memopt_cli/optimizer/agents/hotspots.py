@@ -96,10 +96,10 @@ def _spots(found: Found, limits: HotspotLimits) -> Iterator[Hotspot]:
     if BELIEF.search(name) and not HISTORY.search(name):
         size_bytes = deep_bytes(found.thing)
         if size_bytes > limits.beliefs_bytes:
-            advice = f"Keep beliefs in a `Population`; as float32 {format_size(size_bytes / 2)}."
-            yield Hotspot(
-                HotspotKind.BELIEFS, found.path, size_bytes, _half_of_floats(found.thing), advice
-            )
+            saved_bytes = _half_of_floats(found.thing)
+            left = format_size(size_bytes - saved_bytes)
+            advice = f"Keep beliefs in a `Population`; as float32 {left}."
+            yield Hotspot(HotspotKind.BELIEFS, found.path, size_bytes, saved_bytes, advice)
 
 
 def _array_spots(found: Found, limits: HotspotLimits) -> Iterator[Hotspot]:

@@ -10,6 +10,7 @@ transitions are certain their mean never changes, and b is one count per state a
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from memopt_cli.errors import AgentError
@@ -148,8 +149,7 @@ class Learner:
         self._b = [CopyOnWriteRows(each) for each in base.transition_counts]
         self._sums: list[Floats | None] = [None] * len(self._a)
         self._latest: tuple[int, ...] | None = None
-        policies = int(_product(model.actions))
-        self._history = ActionHistory(range(policies), limit=history)
+        self._history = ActionHistory(range(prod(model.actions)), limit=history)
         self.beliefs: tuple[Floats, ...] = model.priors
         """Per factor; replaced at each step."""
 
@@ -207,7 +207,7 @@ class Learner:
         import numpy as np
 
         model = self._base.model
-        likelihood = np.ones((1, int(_product(model.states))))
+        likelihood = np.ones((1, prod(model.states)))
         for number, outcome in enumerate(observation):
             sums = self._sums[number]
             likelihood *= self._a[number].row(outcome) / (
@@ -268,10 +268,3 @@ class Learner:
                 f"observation {tuple(observation)} of modalities with {sizes} outcomes",
                 hint="Give one outcome per modality, counted from 0.",
             )
-
-
-def _product(sizes: Sequence[int]) -> int:
-    total = 1
-    for size in sizes:
-        total *= size
-    return total

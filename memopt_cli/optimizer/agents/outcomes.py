@@ -104,7 +104,7 @@ class JointOutcomes:
         import numpy as np
 
         sizes = np.array(self._shape)
-        wrong_shape = observations.ndim != 2 or observations.shape[1] != len(sizes)  # noqa: PLR2004
+        wrong_shape = observations.ndim != 2 or observations.shape[1] != len(sizes)  # noqa: PLR2004 - [agent, modality]
         if wrong_shape or observations.dtype.kind not in "iu":
             raise AgentError(
                 f"observations of shape {observations.shape} and type {observations.dtype}",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from memopt_cli.optimizer.agents import TIERS, ModelStore, Population
-from memopt_cli.optimizer.memory import give_back
+from memopt_cli.optimizer.malloc import trim
 from memopt_cli.workloads.agents.minds import OneByOne, shares
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Batched:
     def _made(self, kind: Kind) -> Population:
         shared = self._store.intern(kind.model())
         # Making a model and compiling it take ten times what is kept of it.
-        give_back()
+        trim()
         return Population(
             shared,
             tier=self._tier,
@@ -141,7 +141,7 @@ class Forgetting(Batched):
     def did(self, slot: int, code: int) -> None:
         """Do nothing: that, too, is forgotten."""
 
-    def beliefs(self, slot: int) -> Floats:  # noqa: ARG002
+    def beliefs(self, slot: int) -> Floats:  # noqa: ARG002 - as minds are asked
         """Return nothing: there is nothing."""
         return np.empty(0)
 

@@ -23,7 +23,7 @@ from memopt_cli.errors import AgentError
 from memopt_cli.optimizer.agents.model import GenerativeModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from memopt_cli.optimizer.agents.model import Floats, Ints
 
@@ -169,26 +169,6 @@ def model_named(name: str, seed: int) -> GenerativeModel:
             hint=f"Give a side from {SMALLEST_SIDE} to {LARGEST_SIDE}.",
         )
     return family(side, seed)
-
-
-def names_mixed(shares: Sequence[tuple[str, int]], count: int, seed: int) -> list[str]:
-    """
-    Return the model name of each of *count* agents, shuffled, in the given proportions.
-
-    Args:
-        shares: Names and their weights, as ``[("G10", 3), ("G20", 1)]``.
-        count: How many agents.
-        seed: Of the order.
-    """
-    total = sum(weight for _, weight in shares)
-    edges = np.cumsum([0, *(weight for _, weight in shares)]) * count // total
-    names = [
-        name
-        for (name, _), low, high in zip(shares, edges[:-1], edges[1:], strict=True)
-        for _ in range(high - low)
-    ]
-    order = np.random.default_rng([seed, count]).permutation(count)
-    return [names[place] for place in order]
 
 
 def moves(side: int) -> Ints:

@@ -9,7 +9,7 @@ import numpy as np
 
 from memopt_cli.optimizer.agents import Learner, ModelStore, learner_base
 from memopt_cli.optimizer.agents.planning import Workspace
-from memopt_cli.optimizer.memory import give_back
+from memopt_cli.optimizer.malloc import trim
 from memopt_cli.workloads.agents.naive import NaiveAgent
 from memopt_cli.workloads.agents.rungs import ContiguousAgent, DerivedAgent, SharingAgent
 
@@ -61,7 +61,7 @@ class OneByOne:
         self._agents: list[AnyAgent | None] = [None] * settings.capacity
         self._made: dict[Kind, Template] = {}
 
-    def begin(self, slots: Ints, kind: Kind, at_s: float) -> list[int]:  # noqa: ARG002
+    def begin(self, slots: Ints, kind: Kind, at_s: float) -> list[int]:  # noqa: ARG002 - as minds are asked
         """Make agents of one kind."""
         took = []
         for slot in map(int, slots):
@@ -71,7 +71,7 @@ class OneByOne:
             took.append(perf_counter_ns() - started)
         return took
 
-    def step(self, slots: Ints, kind: Kind, seen: Ints) -> Stepped:  # noqa: ARG002
+    def step(self, slots: Ints, kind: Kind, seen: Ints) -> Stepped:  # noqa: ARG002 - as minds are asked
         """Step agents one after the other."""
         codes, took = [], []
         for slot, outcomes in zip(map(int, slots), seen.tolist(), strict=True):
@@ -152,7 +152,7 @@ def template(kind: Kind, settings: AgentsSettings) -> Template:
             return _Sharing(ContiguousAgent(kind.model()))
     model = ModelStore().intern(kind.model())
     # Making a model and compiling it take ten times what is kept of it.
-    give_back()
+    trim()
     return _Derived(model, settings.threads)
 
 
@@ -160,7 +160,7 @@ class _Naive:
     def __init__(self, model: GenerativeModel, *, learns: bool) -> None:
         self._model, self._learns = model, learns
 
-    def agent(self, slot: int) -> NaiveAgent:  # noqa: ARG002
+    def agent(self, slot: int) -> NaiveAgent:  # noqa: ARG002 - as templates are asked
         return NaiveAgent(self._model, learns=self._learns)
 
 
@@ -168,7 +168,7 @@ class _Contiguous:
     def __init__(self, model: GenerativeModel) -> None:
         self._model = model
 
-    def agent(self, slot: int) -> NaiveAgent:  # noqa: ARG002
+    def agent(self, slot: int) -> NaiveAgent:  # noqa: ARG002 - as templates are asked
         return ContiguousAgent(self._model)
 
 
@@ -176,7 +176,7 @@ class _Sharing:
     def __init__(self, first: ContiguousAgent) -> None:
         self._first = first
 
-    def agent(self, slot: int) -> NaiveAgent:  # noqa: ARG002
+    def agent(self, slot: int) -> NaiveAgent:  # noqa: ARG002 - as templates are asked
         return SharingAgent(self._first)
 
 
@@ -194,7 +194,7 @@ class _Learners:
     def __init__(self, base: LearnerBase, history: int) -> None:
         self._base, self._history = base, history
 
-    def agent(self, slot: int) -> Learner:  # noqa: ARG002
+    def agent(self, slot: int) -> Learner:  # noqa: ARG002 - as templates are asked
         return Learner(self._base, history=self._history)
 
 

@@ -78,7 +78,7 @@ def told_apart(minds: Minds) -> Iterator[Meter]:
             setattr(owner, name, _noted(original, part, meter))
         step = minds.step
         restored.callback(delattr, minds, "step")
-        minds.step = _noted(step, UPDATE, meter)  # type: ignore[method-assign]
+        minds.step = _noted(step, UPDATE, meter)  # type: ignore[method-assign] # until the end
         yield meter
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memopt_cli.optimizer.memory import give_back
+from memopt_cli.optimizer.malloc import trim
 from memopt_cli.workloads.agents.batched import FAULTS
 from memopt_cli.workloads.agents.habitat import Habitat
 from memopt_cli.workloads.agents.kinds import Turns, kinds_of
@@ -67,7 +67,7 @@ class Agents(InProcess):
         """Let one agent see, decide and act."""
         self.drive([slot], [code], at_s)
 
-    def close(self, slot: int, at_s: float) -> None:  # noqa: ARG002
+    def close(self, slot: int, at_s: float) -> None:  # noqa: ARG002 - as populations are told
         """End one agent, and forget what is planted."""
         self.minds.end(slot)
         self._alive -= 1
@@ -86,7 +86,7 @@ class Agents(InProcess):
                     self._record(took_ns)
             self._alive += len(part)
 
-    def drive(self, slots: Sequence[int], codes: Sequence[int], at_s: float) -> None:  # noqa: ARG002
+    def drive(self, slots: Sequence[int], codes: Sequence[int], at_s: float) -> None:  # noqa: ARG002 - as populations are told
         """
         Let the agent in each slot see, decide and act; one that is named twice does so twice.
 
@@ -180,7 +180,7 @@ def build(settings: AgentsSettings, *, latency: Histogram) -> Agents:
     _rehearse(replace(settings, models=(_REHEARSED,), shares=(1.0,), capacity=1, threads=1))
     population = Agents(settings, _minds(settings), latency=latency)
     # Agents could hide in what setting their worlds up took.
-    give_back()
+    trim()
     return population
 
 

@@ -78,7 +78,7 @@ class Connections(InProcess, Generic[T]):
         if self._leak is not None:
             self._leak.forget()
 
-    def close(self, slot: int, at_s: float) -> None:  # noqa: ARG002
+    def close(self, slot: int, at_s: float) -> None:  # noqa: ARG002 - as populations are told
         """End one connection."""
         self._records.close(self._holding[slot])
         self._holding.give(slot)

@@ -29,7 +29,7 @@ class Activity:
         """Say whether all is done."""
         raise NotImplementedError
 
-    def step(self, now_ns: int) -> int:  # noqa: ARG002
+    def step(self, now_ns: int) -> int:  # noqa: ARG002 - as activities are told
         """Do what is due; return in how many nanoseconds there is more to do."""
         return WHILE_NS
 
@@ -88,7 +88,7 @@ class Closing(Activity):
         self._left = (fd for fd, state in enumerate(bytes(crowd.state)) if state)
         self._count = len(crowd.state) if count is None else count
 
-    def over(self, now_ns: int) -> bool:  # noqa: ARG002
+    def over(self, now_ns: int) -> bool:  # noqa: ARG002 - as activities are told
         """Say whether as many are closed."""
         return self._count <= 0
 

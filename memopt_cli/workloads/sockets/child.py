@@ -6,16 +6,17 @@ import os
 import select
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from time import monotonic
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from memopt_cli.errors import MeasurementError, UsageError
 from memopt_cli.units import format_duration
 from memopt_cli.workloads import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from types import TracebackType
 
 _END_WITHIN_S = 5.0
 _LOOK_EVERY_S = 0.1
@@ -55,15 +56,14 @@ class Child:
         self._received = bytearray()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", module,
-                 *map(str, theirs), str(os.getpid())],
+                [sys.executable, "-P", "-m", module, *map(str, theirs), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=log or subprocess.DEVNULL,
                 stderr=log or subprocess.DEVNULL,
                 pass_fds=theirs,
                 start_new_session=True,
                 env=environment,
-            )  # fmt: skip
+            )
         finally:
             for fd in theirs:
                 os.close(fd)
@@ -112,3 +112,40 @@ class Child:
         code = self._process.poll()
         ending = "has closed its pipe" if code is None else f"ended with status {code}"
         return MeasurementError(f"{self._role} {self.pid} {ending} while it was needed")
+
+
+class Children:
+    """Processes of one kind that end together; a context manager that ends them."""
+
+    def __init__(self) -> None:
+        self._children: list[Child] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes, in the order they were started in."""
+        return [child.pid for child in self._children]
+
+    def close(self) -> None:
+        """End all of them; may be called again."""
+        for child in self._children:
+            child.close()
+
+    @contextmanager
+    def _all_or_none(self) -> Iterator[None]:
+        """End those that were started when one after them cannot be."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise

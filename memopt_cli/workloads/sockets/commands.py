@@ -60,7 +60,7 @@ def _connecting(message: Message, crowd: Crowd, settings: DriverSettings) -> Act
     )
 
 
-def _rounds(message: Message, crowd: Crowd, settings: DriverSettings) -> Activity:  # noqa: ARG001
+def _rounds(message: Message, crowd: Crowd, settings: DriverSettings) -> Activity:  # noqa: ARG001 - as all are made
     return Rounds(
         crowd,
         rounds=message["rounds"],
@@ -81,7 +81,7 @@ def _load(message: Message, crowd: Crowd, settings: DriverSettings) -> Activity:
     )
 
 
-def _holding(message: Message, crowd: Crowd, settings: DriverSettings) -> Activity:  # noqa: ARG001
+def _holding(message: Message, crowd: Crowd, settings: DriverSettings) -> Activity:  # noqa: ARG001 - as all are made
     return Holding(crowd, _after(perf_counter_ns(), message["duration_s"]))
 
 

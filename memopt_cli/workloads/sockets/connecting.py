@@ -37,9 +37,15 @@ class Connecting(Activity):
     """Asks for *count* connections, each at its time, and waits until they are ready or lost."""
 
     def __init__(
-        self, crowd: Crowd, settings: DriverSettings, count: int, times_ns: Iterator[int],
-        *, scheduled: bool, until_ns: int,
-    ) -> None:  # fmt: skip
+        self,
+        crowd: Crowd,
+        settings: DriverSettings,
+        count: int,
+        times_ns: Iterator[int],
+        *,
+        scheduled: bool,
+        until_ns: int,
+    ) -> None:
         """
         Args:
             crowd: Where they join.
@@ -85,12 +91,12 @@ class Connecting(Activity):
             self._next_ns = next(self._times_ns)
         return 0
 
-    def opened(self, fd: int, now_ns: int) -> None:  # noqa: ARG002
+    def opened(self, fd: int, now_ns: int) -> None:  # noqa: ARG002 - as activities are told
         """Take in that one is ready."""
         self._on_the_way -= 1
         self._lost_together = 0
 
-    def lost(self, fd: int, state: int) -> None:  # noqa: ARG002
+    def lost(self, fd: int, state: int) -> None:  # noqa: ARG002 - as activities are told
         """Take in that one is gone, perhaps before it was ready."""
         if state < READY:
             self._on_the_way -= 1

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import gc
 import os
-import resource
 import select
 import signal
 import sys
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from memopt_cli.errors import MemoptError
 from memopt_cli.profiler.histogram import Histogram
 from memopt_cli.workloads import wire
-from memopt_cli.workloads.lifeline import die_with
+from memopt_cli.workloads.lifeline import allow_most_files, die_with
 from memopt_cli.workloads.sockets.activities import NS_PER_S, Activity, Holding
 from memopt_cli.workloads.sockets.commands import commanded
 from memopt_cli.workloads.sockets.crowd import Crowd
@@ -146,12 +145,6 @@ def _tls(settings: DriverSettings) -> Tls | None:
     return Tls(settings.tls)
 
 
-def _raise_limit() -> None:
-    """Allow this process as many open files as it may have."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
 def _first(commands: int) -> dict[str, Any] | None:
     """Return the settings, which are the first message; `None` if the controller is gone."""
     received = bytearray()
@@ -172,7 +165,7 @@ def main(arguments: list[str]) -> None:
     values = _first(commands)
     if values is None:
         return
-    _raise_limit()
+    allow_most_files()
     try:
         driver = Driver(DriverSettings.from_message(values), commands, replies)
     except MemoptError as exc:

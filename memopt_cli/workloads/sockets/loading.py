@@ -56,15 +56,15 @@ class _Asking(Activity):
         self._until_ns = until_ns
         self._due = 0
 
-    def answered(self, fd: int, now_ns: int) -> None:  # noqa: ARG002
+    def answered(self, fd: int, now_ns: int) -> None:  # noqa: ARG002 - as activities are told
         """Take in that a reply is there."""
         self._due -= 1
 
-    def overdue(self, fd: int) -> None:  # noqa: ARG002
+    def overdue(self, fd: int) -> None:  # noqa: ARG002 - as activities are told
         """Count on one reply less."""
         self._due -= 1
 
-    def lost(self, fd: int, state: int) -> None:  # noqa: ARG002
+    def lost(self, fd: int, state: int) -> None:  # noqa: ARG002 - as activities are told
         """Count on one reply less, if one was due."""
         self._due -= state == AWAITING
 
@@ -105,7 +105,7 @@ class Rounds(_Asking):
         if self._silent >= self._in_flight:
             self._rounds = 0
 
-    def step(self, now_ns: int) -> int:  # noqa: ARG002
+    def step(self, now_ns: int) -> int:  # noqa: ARG002 - as activities are told
         """Ask as many as may be asked at a time."""
         while self._rounds and self._due < self._in_flight:
             if self._place == len(self._ready):
@@ -140,7 +140,7 @@ class EachAgain(_Asking):
         self._stopping = now_ns >= self._until_ns
         return self._stopping and self._due <= 0
 
-    def step(self, now_ns: int) -> int:  # noqa: ARG002
+    def step(self, now_ns: int) -> int:  # noqa: ARG002 - as activities are told
         """Begin, some at a time, so that the first replies need not wait for the last request."""
         if self._begun or self._stopping:
             return WHILE_NS
@@ -256,7 +256,7 @@ class Scheduled(_Asking):
         super().answered(fd, now_ns)
         self._ring.push(fd)
 
-    def recovered(self, fd: int, now_ns: int) -> None:  # noqa: ARG002
+    def recovered(self, fd: int, now_ns: int) -> None:  # noqa: ARG002 - as activities are told
         """Let the connection wait for its next turn."""
         self._ring.push(fd)
 

@@ -157,7 +157,7 @@ class _Ledger:
 def _sources_for(host: str) -> Iterator[str | None]:
     """Yield addresses to connect from."""
     address = ipaddress.ip_address(host)
-    if address.version == 6 or not address.is_loopback:  # noqa: PLR2004
+    if address.version == 6 or not address.is_loopback:  # noqa: PLR2004 - IPv6
         yield None
         return
     for number in range(_SOURCES_PER_NETWORK * _NETWORKS):

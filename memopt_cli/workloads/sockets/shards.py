@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import socket
-from contextlib import ExitStack
 from dataclasses import replace
 from time import perf_counter_ns
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING
 
 from memopt_cli.errors import UsageError
 from memopt_cli.profiler.histogram import Histogram
-from memopt_cli.workloads.sockets.child import Child, nothing
+from memopt_cli.workloads.sockets.child import Child, Children, nothing
 from memopt_cli.workloads.sockets.plan import Share, split
 from memopt_cli.workloads.sockets.settings import DriverSettings, check_destination
 from memopt_cli.workloads.sockets.tally import Report, Tally, joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
 
     from memopt_cli.workloads.sockets.plan import Destination
     from memopt_cli.workloads.wire import Message
@@ -46,9 +44,10 @@ def resolved(host: str, port: int, *, allow_remote: bool = False) -> Destination
     return address, port
 
 
-class Shards:
+class Shards(Children):
     """
-    The drivers of one load; a context manager that ends them.
+    The drivers of one load; a context manager that ends them, and the kernel then resets
+    their connections.
 
     Every method waits until all drivers are done and returns what they counted since
     their start. Raises `MeasurementError` when a driver dies or gives no answer: then nothing
@@ -73,35 +72,17 @@ class Shards:
         Raises:
             UsageError: A driver refuses its settings.
         """
+        super().__init__()
         self._capacities = [share.capacity for share in shares]
         self._open = [0] * len(shares)
-        with ExitStack() as started:
-            self._drivers: list[Child] = []
+        with self._all_or_none():
             for index, share in enumerate(shares):
                 driver = Child("memopt_cli.workloads.sockets.driver", "driver", log, check=check)
-                started.callback(driver.close)
-                self._drivers.append(driver)
+                self._children.append(driver)
                 told = replace(settings, lanes=share.lanes, index=index, drivers=len(shares))
                 driver.tell(told.to_message())
-            for driver in self._drivers:
+            for driver in self._children:
                 driver.answer(_GRACE_S)
-            started.pop_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    @property
-    def pids(self) -> list[int]:
-        """The processes of the drivers."""
-        return [driver.pid for driver in self._drivers]
 
     def connect(
         self, count: int, *, rate_per_s: float | None = None, within_s: float = 60.0
@@ -129,7 +110,7 @@ class Shards:
     def roundtrip(self, *, rounds: int = 1, in_flight: int = 96, within_s: float = 60.0) -> Report:
         """Send a request on each ready connection, *in_flight* of all drivers at a time."""
         told = {"do": "roundtrip", "rounds": rounds, "within_s": within_s}
-        shares = split(max(in_flight, len(self._drivers)), len(self._drivers))
+        shares = split(max(in_flight, len(self._children)), len(self._children))
         return self._ask([{**told, "in_flight": share} for share in shares], within_s)
 
     def load(
@@ -151,12 +132,12 @@ class Shards:
             "start_ns": perf_counter_ns() + START_IN_NS,
             "duration_s": duration_s,
         }
-        return self._ask([told] * len(self._drivers), duration_s)
+        return self._ask([told] * len(self._children), duration_s)
 
     def hold(self, duration_s: float) -> Report:
         """Do nothing but watch, and answer what servers ask of their own accord."""
         return self._ask(
-            [{"do": "hold", "duration_s": duration_s}] * len(self._drivers), duration_s
+            [{"do": "hold", "duration_s": duration_s}] * len(self._children), duration_s
         )
 
     def drop(
@@ -167,19 +148,14 @@ class Shards:
         reset: bool = True,
     ) -> Report:
         """Close *count* connections, or all: by a reset, or in order, which leaves TIME_WAIT."""
-        parts = [None] * len(self._drivers) if count is None else self._shared_out(-count)
+        parts = [None] * len(self._children) if count is None else self._shared_out(-count)
         told = {"rate": rate_per_s, "start_ns": perf_counter_ns(), "reset": reset}
         takes_s = 0.0 if rate_per_s is None else (count or sum(self._capacities)) / rate_per_s
         return self._ask([{"do": "close", "count": part, **told} for part in parts], takes_s)
 
     def stats(self) -> Report:
         """Return what was counted so far."""
-        return self._ask([{"do": "stats"}] * len(self._drivers), 0.0)
-
-    def close(self) -> None:
-        """End the drivers, whose connections the kernel resets; may be called again."""
-        for driver in self._drivers:
-            driver.close()
+        return self._ask([{"do": "stats"}] * len(self._children), 0.0)
 
     def _shared_out(self, change: int) -> list[int]:
         """
@@ -188,16 +164,16 @@ class Shards:
         Equal parts would not add up to that: the first drivers would get one more each time,
         and in the end more than was planned for them.
         """
-        after = split(max(0, sum(self._open) + change), len(self._drivers))
+        after = split(max(0, sum(self._open) + change), len(self._children))
         parts = [one - other for one, other in zip(after, self._open, strict=True)]
         if any(part * change < 0 for part in parts):
-            return split(abs(change), len(self._drivers))
+            return split(abs(change), len(self._children))
         return [abs(part) for part in parts]
 
     def _ask(self, messages: Sequence[Message], within_s: float) -> Report:
-        for driver, message in zip(self._drivers, messages, strict=True):
+        for driver, message in zip(self._children, messages, strict=True):
             driver.tell(message)
-        answers = [driver.answer(within_s + _GRACE_S) for driver in self._drivers]
+        answers = [driver.answer(within_s + _GRACE_S) for driver in self._children]
         self._open = [message["tally"]["open"] for message, _ in answers]
         return joined(
             (Tally.from_message(message["tally"]), [Histogram.from_bytes(each) for each in blocks])

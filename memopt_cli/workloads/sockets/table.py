@@ -63,7 +63,7 @@ class Table:
         self.tally = Tally()
         self.connecting, self.latency, self.lateness = Histogram(), Histogram(), Histogram()
         self.state = bytearray()
-        self.lane = bytearray()
+        self.lane = array("H")
         self.number, self.sequence, self.since_ns = array("I"), array("I"), array("Q")
         self.held = [0] * lanes
         """Connections of each lane, those on the way included."""
@@ -154,8 +154,7 @@ class Table:
         """Make room for *fd*, in steps: columns of their full length would all be touched."""
         rows = fd + 1 - len(self.state) + _ROWS
         self.state.extend(bytes(rows))
-        self.lane.extend(bytes(rows))
-        for column in (self.number, self.sequence, self.since_ns):
+        for column in (self.lane, self.number, self.sequence, self.since_ns):
             column.frombytes(bytes(rows * column.itemsize))
 
     def _remove(self, fd: int) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from memopt_cli.optimizer.agents import ModelStore, Population
 from memopt_cli.workloads.agents.families import model_named
 from memopt_cli.workloads.agents.naive import NaiveAgent
-from memopt_cli.workloads.agents.world import Worlds
+from tests.worlds import Worlds
 
 if TYPE_CHECKING:
     from memopt_cli.optimizer.agents import GenerativeModel, Tier

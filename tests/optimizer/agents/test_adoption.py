@@ -15,7 +15,7 @@ from memopt_cli.optimizer.agents.arrays import ArrayStore
 from memopt_cli.optimizer.agents.past import PastActions, PastBeliefs
 from memopt_cli.workloads.agents.families import model_named
 from memopt_cli.workloads.agents.naive import NaiveAgent
-from memopt_cli.workloads.agents.world import Worlds
+from tests.worlds import Worlds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

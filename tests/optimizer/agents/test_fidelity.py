@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from memopt_cli.optimizer.agents import GenerativeModel, Learner, learner_base
 from memopt_cli.workloads.agents.families import model_named
 from memopt_cli.workloads.agents.naive import NaiveAgent
-from memopt_cli.workloads.agents.world import Worlds
 from tests.optimizer.agents.lives import compare
+from tests.worlds import Worlds
 
 if TYPE_CHECKING:
     from memopt_cli.optimizer.agents import Tier

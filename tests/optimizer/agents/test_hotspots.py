@@ -18,6 +18,7 @@ from memopt_cli.optimizer.agents import (
     find_hotspots,
 )
 from memopt_cli.optimizer.memory import reserve
+from memopt_cli.units import format_size
 from memopt_cli.workloads.agents.families import model_named
 from memopt_cli.workloads.agents.naive import NaiveAgent
 
@@ -137,6 +138,14 @@ def test_long_histories_and_heavy_beliefs_are_found() -> None:
         (HotspotKind.BELIEFS, ".beliefs", 3_000_000),
         (HotspotKind.HISTORY, ".action_history", deep_bytes(history) // 2),
     ] == spots(agent)
+
+
+def test_beliefs_of_float32_are_heavy_and_save_nothing_by_it() -> None:
+    """The advice says what would be left, which is all of it."""
+    beliefs = [np.full(1000, 1e-3, dtype=np.float32) for _ in range(1500)]
+    (spot,) = find_hotspots(Agent(beliefs=beliefs))
+    assert (HotspotKind.BELIEFS, 0) == (spot.kind, spot.saved_bytes)
+    assert spot.advice.endswith(f"as float32 {format_size(spot.size_bytes)}.")
 
 
 def test_the_naive_agent_has_what_the_population_saves() -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from memopt_cli.optimizer.agents.model import dense_transition
 from memopt_cli.workloads.agents.families import model_named
 from memopt_cli.workloads.agents.naive import NaiveAgent
-from memopt_cli.workloads.agents.world import Worlds
+from tests.worlds import Worlds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +10,9 @@ import pytest
 
 from memopt_cli.errors import AgentError
 from memopt_cli.optimizer.agents.model import GenerativeModel, dense_transition, successors_of
-from memopt_cli.workloads.agents.families import model_named, names_mixed
+from memopt_cli.workloads.agents.families import model_named
 from memopt_cli.workloads.agents.naive import NaiveAgent
-from memopt_cli.workloads.agents.world import Worlds
+from tests.worlds import Worlds
 
 
 @pytest.mark.parametrize(
@@ -55,16 +54,6 @@ def test_a_name_that_is_none_is_refused(name: str) -> None:
     """Unknown families, and sides that are missing or out of range."""
     with pytest.raises(AgentError):
         model_named(name, 1)
-
-
-def test_sizes_mix_in_proportion() -> None:
-    """Exactly, where the count allows, and in the seed's order."""
-    shares = [("G5", 3), ("G10", 1)]
-    names = names_mixed(shares, 100, 1)
-
-    assert Counter({"G5": 75, "G10": 25}) == Counter(names)
-    assert names == names_mixed(shares, 100, 1)
-    assert names != names_mixed(shares, 100, 2)
 
 
 def test_certain_transitions_and_successors_are_the_same() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from memopt_cli.errors import AgentError
+from memopt_cli.optimizer.agents import GenerativeModel
 from memopt_cli.workloads.agents.families import model_named
 from memopt_cli.workloads.agents.naive import NaiveAgent
 from tests.workloads.agents.pymdp_reference import Reference, in_pymdp, life, stored
@@ -73,6 +74,29 @@ def test_an_agent_owns_deep_copies() -> None:
     )
     assert np.array_equal(model.likelihoods[0], second.A[0])
     assert not np.array_equal(first.A[0], second.A[0])
+
+
+def test_uncertain_transitions_are_learned_by_their_counts() -> None:
+    """Of the action taken, entry by entry as the formula has it; what cannot be never becomes."""
+    model = GenerativeModel(
+        likelihoods=(np.array([[0.7, 0.2, 0.1], [0.3, 0.8, 0.9]]),),
+        transitions=(
+            np.array([[[0.5], [0.2], [0.0]], [[0.3], [0.8], [0.6]], [[0.2], [0], [0.4]]]),
+        ),
+        preferences=(np.array([0.0, 1.0]),),
+        priors=(np.full(3, 1 / 3),),
+    )
+    agent = NaiveAgent(model, learns=True, counts=2.0, rate=0.5)
+    agent.step([0])
+    (before,) = agent.beliefs
+    agent.step([1])
+    (after,) = agent.beliefs
+    counts = np.zeros((3, 3))
+    for ahead, now in np.ndindex(3, 3):
+        known = model.transitions[0][ahead, now, 0]
+        counts[ahead, now] = 2 * known + (0.5 * after[ahead] * before[now] if known else 0)
+
+    assert TOLERANCE >= abs(counts / counts.sum(axis=0) - agent.B[0][:, :, 0]).max()
 
 
 def test_of_equal_actions_the_lowest_is_taken() -> None:

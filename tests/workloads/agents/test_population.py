@@ -125,7 +125,7 @@ def test_every_operation_is_timed(way: dict[str, Any]) -> None:
 def test_beliefs_and_actions_of_naive_agents_are_bounded() -> None:
     """What is kept of the past is what the scenario says, not all of it."""
     population, _ = lived(SETTINGS)
-    agents = [agent for agent in population.minds._agents if agent is not None]  # type: ignore[attr-defined]
+    agents = [agent for agent in population.minds._agents if agent is not None]  # type: ignore[attr-defined] # of objects
 
     assert max(len(agent.belief_history) for agent in agents) == 3
     assert max(len(agent.action_history) for agent in agents) <= 20

@@ -52,7 +52,7 @@ class Mcp(Web):
     def do_POST(self) -> None:
         """Answer one message."""
         message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        sessions: dict[str, list[str]] = self.server.sessions  # type: ignore[attr-defined]
+        sessions: dict[str, list[str]] = self.server.sessions  # type: ignore[attr-defined] # of ours
         if message["method"] == "initialize":
             name = f"session-{len(sessions)}-{message['params']['clientInfo']['name']}"
             sessions[name] = []

@@ -23,7 +23,7 @@ def serving(
     talk: Talk, *, tls: ssl.SSLContext | None = None, receive_bytes: int | None = None
 ) -> Iterator[int]:
     """
-    Serve on a free port of 127.0.0.0/8, each connection by *talk*; yield the port.
+    Serve on a free port of this machine, each connection by *talk*; yield the port.
 
     With *receive_bytes* the kernel takes about so much before a client has to wait.
     """
@@ -45,7 +45,7 @@ def serving(
             writer.close()
 
     async def serve() -> None:
-        listener = socket.create_server(("0.0.0.0", 0), backlog=1024)  # noqa: S104
+        listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         if receive_bytes is not None:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         server = await asyncio.start_server(answer, sock=listener, ssl=tls, backlog=1024)
@@ -119,7 +119,7 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         await writer.drain()
 
 
-async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:  # noqa: ARG001
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:  # noqa: ARG001 - as all are called
     """Read, and never answer."""
     while await reader.read(1 << 16):
         pass

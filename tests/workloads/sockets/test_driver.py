@@ -12,11 +12,15 @@ import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from memopt_cli.errors import MeasurementError, UsageError
-from memopt_cli.workloads.sockets.shards import resolved
+from memopt_cli.workloads.sockets.plan import Share
+from memopt_cli.workloads.sockets.settings import DriverSettings, Lane
+from memopt_cli.workloads.sockets.shards import Shards, resolved
 from tests.workloads.sockets.driving import driving, failures
 from tests.workloads.sockets.serving import (
     echo,
@@ -28,6 +32,9 @@ from tests.workloads.sockets.serving import (
     silent,
     unused_port,
 )
+
+if TYPE_CHECKING:
+    from memopt_cli.workloads.sockets.tally import Tally
 
 
 def test_all_connections_are_made_used_and_closed() -> None:
@@ -164,8 +171,8 @@ def test_late_replies_come_after_all() -> None:
         assert 10 == shards.roundtrip().total.answered
 
 
-def _unanswered(total: object) -> tuple[int, int]:
-    return total.not_answered, total.answered  # type: ignore[attr-defined]
+def _unanswered(total: Tally) -> tuple[int, int]:
+    return total.not_answered, total.answered
 
 
 def test_large_messages_go_out_and_come_back_in_parts() -> None:
@@ -196,11 +203,19 @@ def test_a_driver_without_descriptors_says_so() -> None:
     assert (soft, hard) == resource.getrlimit(resource.RLIMIT_NOFILE)
     with serving(echo) as port:
         found = subprocess.run(
-            [sys.executable, "-c", "import memopt_cli.workloads.sockets.plan as plan\n"
-             "plan.RESERVED_DESCRIPTORS = -100\n" + textwrap.dedent(script), str(port)],
-            capture_output=True, text=True, check=True, timeout=120,
+            [
+                sys.executable,
+                "-c",
+                "import memopt_cli.workloads.sockets.plan as plan\n"
+                "plan.RESERVED_DESCRIPTORS = -100\n" + textwrap.dedent(script),
+                str(port),
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
             cwd=Path(__file__).parents[3],
-        )  # fmt: skip
+        )
     assert "100 100 True True" == found.stdout.strip()
 
 
@@ -208,9 +223,21 @@ def test_no_port_is_left() -> None:
     """A lane that is full gives no connection more, and says why."""
     with serving(echo) as port, driving(port, 10) as shards:
         shards.connect(10)
-        found = shards._ask([{"do": "connect", "count": 3, "rate": None, "start_ns": 0,
-                              "within_s": 5.0}], 5.0)  # fmt: skip
+        found = shards._ask(
+            [{"do": "connect", "count": 3, "rate": None, "start_ns": 0, "within_s": 5.0}], 5.0
+        )
         assert {"no ports": 3} == failures(found)
+
+
+def test_many_lanes_of_one_driver() -> None:
+    """Three hundred connections, each from an address of its own, as to as many servers."""
+    sources = [f"127.0.{number // 250}.{number % 250 + 1}" for number in range(300)]
+    with serving(echo) as port:
+        lanes = tuple(Lane(source, "127.0.0.1", port, 1) for source in sources)
+        with Shards(DriverSettings("tcp", {}, "test", ()), [Share(lanes)]) as shards:
+            assert 300 == shards.connect(300).total.ready
+            assert 0 == shards.drop().total.open
+            assert 300 == shards.connect(300).total.ready
 
 
 def test_a_driver_dies_with_its_controller(tmp_path: Path) -> None:
@@ -229,9 +256,11 @@ def test_a_driver_dies_with_its_controller(tmp_path: Path) -> None:
         log,
         subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(script), str(port)],
-            stdout=subprocess.PIPE, stderr=log, cwd=Path(__file__).parents[3],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd=Path(__file__).parents[3],
         ) as controller,
-    ):  # fmt: skip
+    ):
         assert controller.stdout is not None
         driver = int(controller.stdout.readline())
         os.kill(controller.pid, signal.SIGKILL)
@@ -266,12 +295,14 @@ def test_a_dead_driver_is_no_measurement() -> None:
     ],
 )
 def test_what_a_driver_refuses(protocol: str, options: dict[str, str], said: str) -> None:
-    """A mistake in the settings is the user's error, told by the controller."""
+    """A mistake in the settings is the user's error, told by the controller; nobody is left."""
+    before = psutil.Process().children()
     with (
         pytest.raises(UsageError, match=said),
-        driving(unused_port(), 1, protocol, options=options),
+        driving(unused_port(), 2, protocol, options=options, drivers=2),
     ):
         pass
+    assert before == psutil.Process().children()
 
 
 def test_another_machine_must_be_allowed() -> None:

@@ -67,8 +67,12 @@ def test_any_pieces_give_the_same_turns(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", BUNDLED)
-@given(noise=st.binary(max_size=200), call=st.builds(Call, st.sampled_from(Expecting)
-       , st.just(0), st.just(0), st.none() | st.just("x")))  # fmt: skip
+@given(
+    noise=st.binary(max_size=200),
+    call=st.builds(
+        Call, st.sampled_from(Expecting), st.just(0), st.just(0), st.none() | st.just("x")
+    ),
+)
 def test_noise_is_refused_or_waited_for(name: str, noise: bytes, call: Call) -> None:
     """Whatever a server sends, nothing else is raised, and no more is taken than there is."""
     spoken = protocol(name, "here:1", {})

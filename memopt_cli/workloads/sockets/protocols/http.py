@@ -45,11 +45,11 @@ class Http:
             None if body is None else body.encode(),
         )
 
-    def opening(self, number: int) -> bytes:  # noqa: ARG002
+    def opening(self, number: int) -> bytes:  # noqa: ARG002 - as protocols are asked
         """Return nothing."""
         return b""
 
-    def request(self, number: int, sequence: int, note: object) -> bytes:  # noqa: ARG002
+    def request(self, number: int, sequence: int, note: object) -> bytes:  # noqa: ARG002 - as protocols are asked
         """Return the request."""
         return self._request
 

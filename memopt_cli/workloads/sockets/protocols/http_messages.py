@@ -10,9 +10,12 @@ from memopt_cli.errors import UsageError, WrongReply
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+SWITCHING_PROTOCOLS = 101
+"""The one status below 200 that is an answer."""
+
 _LONGEST_HEAD_BYTES = 1 << 16
 _FIRST_WITH_CONTENT = 200
-_NO_CONTENT = {204, 304}
+_NO_CONTENT = {SWITCHING_PROTOCOLS, 204, 304}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +68,10 @@ def response(received: bytes) -> Response | None:
             return None
         status, headers = _head(received[start:end])
         end += 4
-        if status == 101 or status >= _FIRST_WITH_CONTENT:  # noqa: PLR2004 - Switching Protocols
+        if status == SWITCHING_PROTOCOLS or status >= _FIRST_WITH_CONTENT:
             break
         start = end
-    if status in _NO_CONTENT or status == 101:  # noqa: PLR2004
+    if status in _NO_CONTENT:
         return Response(status, headers, b"", end)
     if "chunked" in headers.get("transfer-encoding", "").lower():
         found = _chunks(received, end)

@@ -80,7 +80,7 @@ class JsonRpc:
 
     def __init__(
         self,
-        authority: str,  # noqa: ARG002
+        authority: str,  # noqa: ARG002 - as protocols are asked
         *,
         handshake_bytes: int = 0,
         distinct_handshakes: int = 1,
@@ -116,7 +116,7 @@ class JsonRpc:
         """Return ``initialize`` with the document whose turn it is."""
         return self._handshakes[number % len(self._handshakes)]
 
-    def request(self, number: int, sequence: int, note: object) -> bytes:  # noqa: ARG002
+    def request(self, number: int, sequence: int, note: object) -> bytes:  # noqa: ARG002 - as protocols are asked
         """Return one request, whose id is unique on its connection."""
         params = self._params or (
             '{"name": "echo", "arguments": '

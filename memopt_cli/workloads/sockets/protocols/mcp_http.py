@@ -73,12 +73,12 @@ class McpHttp:
         }
         return self._post({"id": _OPENING_ID, "method": "initialize", "params": params}, None)
 
-    def request(self, number: int, sequence: int, note: object) -> bytes:  # noqa: ARG002
+    def request(self, number: int, sequence: int, note: object) -> bytes:  # noqa: ARG002 - as protocols are asked
         """Return the POST of one request."""
         asked = {"id": sequence + 1, "method": self._method, "params": self._params}
         return self._post(asked, str(note or ""))
 
-    def closing(self, number: int, note: object) -> bytes:  # noqa: ARG002
+    def closing(self, number: int, note: object) -> bytes:  # noqa: ARG002 - as protocols are asked
         """Return the DELETE of the connection's session; nothing if it has none."""
         if not note:
             return b""

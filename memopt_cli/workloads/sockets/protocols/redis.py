@@ -27,7 +27,7 @@ class Redis:
 
     repeats = True
 
-    def __init__(self, authority: str, *, user: str = "", password: str = "") -> None:  # noqa: ARG002 - none
+    def __init__(self, authority: str, *, user: str = "", password: str = "") -> None:  # noqa: ARG002 - as protocols are asked
         """
         Args:
             authority: Where the connections go.
@@ -38,11 +38,11 @@ class Redis:
         self._auth = command("AUTH", *filter(None, (user, password)))
         self._ping = command("PING")
 
-    def opening(self, number: int) -> bytes:  # noqa: ARG002
+    def opening(self, number: int) -> bytes:  # noqa: ARG002 - as protocols are asked
         """Return AUTH."""
         return self._auth
 
-    def request(self, number: int, sequence: int, note: object) -> bytes:  # noqa: ARG002
+    def request(self, number: int, sequence: int, note: object) -> bytes:  # noqa: ARG002 - as protocols are asked
         """Return PING."""
         return self._ping
 

@@ -16,7 +16,7 @@ class Tcp:
     opens = False
     repeats = True
 
-    def __init__(self, authority: str, *, payload: str = "memopt\n") -> None:  # noqa: ARG002
+    def __init__(self, authority: str, *, payload: str = "memopt\n") -> None:  # noqa: ARG002 - as protocols are asked
         """
         Args:
             authority: Where the connections go, ``host:port``.
@@ -24,11 +24,11 @@ class Tcp:
         """
         self._payload = payload.encode()
 
-    def opening(self, number: int) -> bytes:  # noqa: ARG002
+    def opening(self, number: int) -> bytes:  # noqa: ARG002 - as protocols are asked
         """Return nothing."""
         return b""
 
-    def request(self, number: int, sequence: int, note: object) -> bytes:  # noqa: ARG002
+    def request(self, number: int, sequence: int, note: object) -> bytes:  # noqa: ARG002 - as protocols are asked
         """Return the payload."""
         return self._payload
 

@@ -84,11 +84,11 @@ class WebSocket:
         headers = {**self._headers, "Sec-WebSocket-Key": _key(number)}
         return http_messages.request("GET", self._path, headers)
 
-    def request(self, number: int, sequence: int, note: object) -> bytes:  # noqa: ARG002
+    def request(self, number: int, sequence: int, note: object) -> bytes:  # noqa: ARG002 - as protocols are asked
         """Return one frame."""
         return self._request
 
-    def closing(self, number: int, note: object) -> bytes:  # noqa: ARG002
+    def closing(self, number: int, note: object) -> bytes:  # noqa: ARG002 - as protocols are asked
         """Return a close frame: all is well (1000)."""
         return masked(Opcode.CLOSE, (1000).to_bytes(2, "big"), _MASK)
 
@@ -128,7 +128,7 @@ class WebSocket:
         found = http_messages.response(received)
         if found is None:
             return INCOMPLETE
-        if found.status != 101:  # noqa: PLR2004 - Switching Protocols
+        if found.status != http_messages.SWITCHING_PROTOCOLS:
             raise WrongReply(f"HTTP status {found.status} to a WebSocket handshake")
         accepted = found.headers.get("sec-websocket-accept")
         if accepted != accept_of(_key(number)):

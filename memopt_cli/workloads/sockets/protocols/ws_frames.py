@@ -66,7 +66,7 @@ def frame(received: bytes) -> Frame | None:
     Raises:
         WrongReply: The frame is masked, which a server's must not be, or of no known kind.
     """
-    if len(received) < 2:  # noqa: PLR2004
+    if len(received) < 2:  # noqa: PLR2004 - the shortest head
         return None
     first, second = received[0], received[1]
     if first & _RESERVED or second & _MASKED:

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import gc
 import os
-import resource
 import signal
 import socket
 import sys
 
 from memopt_cli.profiler.heap import HeapReader
 from memopt_cli.workloads import wire
-from memopt_cli.workloads.lifeline import die_with
+from memopt_cli.workloads.lifeline import allow_most_files, die_with
 from memopt_cli.workloads.sockets.server.books import BACKLOG, Server
 
 _READ_BYTES = 1 << 16
@@ -110,8 +109,7 @@ def main(arguments: list[str]) -> None:
     commands, replies, parent = map(int, arguments)
     die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    allow_most_files()
     control = Control(commands, replies)
     told = control.first()
     if told is None:

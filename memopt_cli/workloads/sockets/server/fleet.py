@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any
 
 from memopt_cli.errors import UsageError
-from memopt_cli.workloads.sockets.child import Child, nothing
+from memopt_cli.workloads.sockets.child import Child, Children, nothing
 from memopt_cli.workloads.sockets.server.books import digests_summed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import TracebackType
 
     from memopt_cli.workloads.sockets.plan import Destination
 
@@ -45,7 +43,7 @@ class ServerHeap:
     blocks: int | None
 
 
-class Fleet:
+class Fleet(Children):
     """Processes of one variant; a context manager that ends them."""
 
     def __init__(
@@ -77,10 +75,10 @@ class Fleet:
         """
         if variant not in VARIANTS:
             raise UsageError(f"unknown variant {variant!r}", hint=f"{' or '.join(VARIANTS)}.")
+        super().__init__()
         self.destinations: list[Destination] = []
-        self._children: list[Child] = []
         port = 0
-        with ExitStack() as started:
+        with self._all_or_none():
             for _ in range(processes):
                 child = Child(
                     "memopt_cli.workloads.sockets.server",
@@ -89,7 +87,6 @@ class Fleet:
                     check=check,
                     environment=environment,
                 )
-                started.callback(child.close)
                 self._children.append(child)
                 child.tell(
                     {
@@ -104,23 +101,6 @@ class Fleet:
                 if (host, bound) not in self.destinations:
                     self.destinations.append((host, bound))
                 port = bound if reuse_port else 0
-            started.pop_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    @property
-    def pids(self) -> list[int]:
-        """The processes."""
-        return [child.pid for child in self._children]
 
     def report(self) -> ServerReport:
         """Return what was seen so far; raises `MeasurementError` when a process is gone."""
@@ -139,11 +119,6 @@ class Fleet:
             child.tell({"do": "heap"})
         found = [child.answer(_WITHIN_S)[0] for child in self._children]
         return ServerHeap(*(_added(found, name) for name in ("in_use", "free", "blocks")))
-
-    def close(self) -> None:
-        """End all processes; may be called again."""
-        for child in self._children:
-            child.close()
 
 
 def _added(answers: list[dict[str, Any]], name: str) -> int | None:

@@ -85,7 +85,7 @@ class OptimizedServer:
         for _ in range(_ACCEPTS):
             try:
                 # The public `accept` makes a socket object first, which takes as long again.
-                fd, _ = self._listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001
+                fd, _ = self._listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - faster
             except BlockingIOError:
                 return
             except OSError:
