@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -61,14 +62,25 @@ class Established:
         return sum(not look.at_rest for look in self.recording.looks)
 
 
-def first_wave(samples: Sequence[Sample]) -> list[Sample]:
-    """Return the samples up to when the first connections are closed."""
-    found: list[Sample] = []
-    for sample in samples:
-        if found and sample.units < found[-1].units:
+def first_wave(recording: VariantRecording) -> list[Sample]:
+    """
+    Return the samples up to when the first connections are closed, of one server.
+
+    After a gap another server has them, with pages of its own; of several, the one that was
+    read with the most different numbers of connections says best what one costs.
+    """
+    servers: dict[int, list[Sample]] = {}
+    units = 0
+    for sample in recording.samples:
+        if sample.units < units:
             break
-        found.append(sample)
-    return found
+        units = sample.units
+        servers.setdefault(bisect_right(recording.breaks, sample.at_s), []).append(sample)
+    return max(servers.values(), key=_populations, default=[])
+
+
+def _populations(samples: Sequence[Sample]) -> int:
+    return len({sample.units for sample in samples if sample.is_plateau and sample.units})
 
 
 def established(recording: VariantRecording, *, per_unit: Estimate | None) -> Established | None:

@@ -131,7 +131,7 @@ def variant_findings(
     busy_s = last.busy_s if last else 0.0
     operations = last.operations if last else 0
     per_unit = memory.per_unit(
-        samples if real is None else established.first_wave(samples),
+        samples if real is None else established.first_wave(recording),
         preallocated=recording.preallocated,
         processes=1 if real is None else max(1, real.servers),
     )

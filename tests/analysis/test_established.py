@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from memopt_cli.analysis.connections import ConnectionsRecording, Look
+from memopt_cli.analysis.established import first_wave
 from memopt_cli.analysis.findings import judge
 from memopt_cli.analysis.recording import Outcome, Recording, VariantRecording
 from memopt_cli.analysis.results import LeakVerdict, RunFindings, Verdict
@@ -126,7 +127,17 @@ def found(
             "thresholds": thresholds,
         }
     )
-    variant = VariantRecording(
+    run = Recording(
+        "", "", Outcome.FINISHED, "", None, "wall", {}, 1.0, (variant(recording, of_waves(kept)),)
+    )
+    return judge(run, scenario)
+
+
+def variant(
+    recording: ConnectionsRecording, samples: Sequence[Sample], *, breaks: tuple[float, ...] = ()
+) -> VariantRecording:
+    """Return what was recorded of a target that ran to its end."""
+    return VariantRecording(
         cell={},
         name="baseline",
         unit="connections",
@@ -137,15 +148,14 @@ def found(
         transcript="",
         pool=None,
         stages=(),
-        samples=(*of_waves(kept), sample(99.0)),
+        samples=(*samples, sample(99.0)),
         pauses={},
         pauses_lost=0,
         recorder_installed=False,
         latency={0: Histogram()},
         connections=recording,
+        breaks=breaks,
     )
-    run = Recording("", "", Outcome.FINISHED, "", None, "wall", {}, 1.0, (variant,))
-    return judge(run, scenario)
 
 
 WELL = ConnectionsRecording(
@@ -236,6 +246,30 @@ def test_nothing_passes_that_was_not_measured(metric: str) -> None:
     (judged,) = [result for result in run.thresholds if result.metric == metric]
 
     assert (Verdict.INCONCLUSIVE, None) == (judged.verdict, judged.observed)
+
+
+@pytest.mark.parametrize(
+    ("breaks", "at_s"),
+    [
+        ((), [0.0, 1.0, 2.0, 3.0, 4.0]),
+        # The second server has more plateaus; the first one has; both have as many.
+        ((1.5,), [2.0, 3.0, 4.0]),
+        ((3.5,), [0.0, 1.0, 2.0, 3.0]),
+        ((2.5,), [0.0, 1.0, 2.0]),
+        # One that was lost before it had any connection.
+        ((0.5, 0.75), [1.0, 2.0, 3.0, 4.0]),
+    ],
+)
+def test_one_server_is_fitted(breaks: tuple[float, ...], at_s: list[float]) -> None:
+    """Of servers that came one after the other, no line goes through two; nor past the growth."""
+    samples = [
+        plateau(units, START + 4 * KIB * units, at_s=at)
+        for at, units in enumerate((0, 250, 500, 750, 1000, 999))
+    ]
+
+    found = first_wave(variant(WELL, samples, breaks=breaks))
+
+    assert at_s == [sample.at_s for sample in found]
 
 
 def test_the_recording_comes_back_as_it_was() -> None:
