@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from memopt_cli.analysis import (
+    alert_series,
     checks,
     comparing,
     density,
@@ -86,6 +87,7 @@ def judge(recording: Recording, scenario: Scenario) -> RunFindings:
         thresholds=results,
         verdict=verdict,
         exit_code=exit_code(recording.outcome, recording.signal, verdict),
+        alerts=alert_series.of_run(recording, variants),
         baseline=recording.baseline_name,
     )
     return _with_regressions(found, recording, scenario)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from memopt_cli.analysis.alerts import Alert
     from memopt_cli.analysis.density import Density
     from memopt_cli.analysis.established import Established
     from memopt_cli.analysis.operation_profile import OperationProfile
@@ -308,5 +309,8 @@ class RunFindings:
     thresholds: tuple[ThresholdResult, ...]
     verdict: Verdict
     exit_code: ExitCode
+    alerts: tuple[Alert, ...] = ()
+    """What was beyond a limit for a while; it fails nothing."""
+
     baseline: str = ""
     """The run that growth was judged beside, as it was named; empty without one."""

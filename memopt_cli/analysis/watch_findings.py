@@ -6,6 +6,7 @@ import statistics
 from typing import TYPE_CHECKING
 
 from memopt_cli.analysis import (
+    alert_series,
     pairing,
     watch_growth,
     watch_restarts,
@@ -72,6 +73,7 @@ def judge(recording: WatchRecording, limits: WatchLimits) -> WatchFindings:
         thresholds=results,
         verdict=verdict,
         exit_code=exit_code(recording.outcome, recording.signal, verdict),
+        alerts=alert_series.of_watch(recording, processes, tree),
         restarted=restarted,
         baseline=recording.baseline_name,
     )

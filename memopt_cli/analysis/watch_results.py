@@ -10,6 +10,7 @@ from memopt_cli.analysis.results import LeakVerdict
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from memopt_cli.analysis.alerts import Alert
     from memopt_cli.analysis.attribution import Suspect
     from memopt_cli.analysis.leak import Growth
     from memopt_cli.analysis.leak_signals import Metric, Pattern
@@ -172,6 +173,9 @@ class WatchFindings:
     thresholds: tuple[ThresholdResult, ...]
     verdict: Verdict
     exit_code: ExitCode
+    alerts: tuple[Alert, ...] = ()
+    """What was beyond a limit for a while; it fails nothing."""
+
     restarted: tuple[RestartFindings, ...] = ()
     baseline: str = ""
     """The watch that growth was judged beside, as it was named; empty without one."""

@@ -152,7 +152,7 @@ def show_results(out: Console, run: RunFindings, folder: str) -> None:
     from rich.text import Text
 
     from memopt_cli.cli import tables
-    from memopt_cli.report import wording
+    from memopt_cli.report import alerts, wording
 
     for table in tables.figures(out, run) if run.variants else ():
         tables.show(out, table)
@@ -160,6 +160,8 @@ def show_results(out: Console, run: RunFindings, folder: str) -> None:
         out.print(lines, soft_wrap=True)
     if (checks := tables.checks(out, run)) is not None:
         tables.show(out, checks)
+    for line in alerts.lines(run.alerts):
+        out.print(line, soft_wrap=True)
     out.print(Text(wording.summary(run), style=tables.MARKS[run.verdict]), soft_wrap=True)
     out.print(f"Report: {folder}/report.md", soft_wrap=True)
     out.file.flush()

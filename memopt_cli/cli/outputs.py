@@ -135,7 +135,7 @@ def of_run(folder: Path, found: RunFindings, recording: Recording) -> Told:
 
     return Told(
         folder,
-        (summary.of_run(found, recording),),
+        (summary.of_run(found),),
         lambda: markdown.markdown(found),
         lambda: json.to_json(found),
         page,

@@ -28,7 +28,7 @@ def show(out: Console, found: WatchFindings, folder: str) -> None:
     """Print a finished watch: its processes, the lines that grow, its verdict."""
     from rich.text import Text
 
-    from memopt_cli.report import watch_wording
+    from memopt_cli.report import alerts, watch_wording
 
     if found.processes:
         out.print(_processes(out, found))
@@ -37,6 +37,8 @@ def show(out: Console, found: WatchFindings, folder: str) -> None:
             out.print(_suspect(one, suspect), soft_wrap=True)
         if one.leaks and not one.suspects:
             out.print(f"{one.pid}: {watch_wording.unfound(one)}", soft_wrap=True)
+    for line in alerts.lines(found.alerts):
+        out.print(line, soft_wrap=True)
     style = tables.MARKS[found.verdict]
     out.print(Text(watch_wording.headline(found), style=style), soft_wrap=True)
     out.print(f"Report: {folder}/report.md", soft_wrap=True)

@@ -169,6 +169,7 @@ def _part(variant: VariantComparison, results: Sequence[ThresholdResult]) -> Par
         labels={"variant": variant.name},
         unfinished=f"not compared: {REFUSALS[variant.refusal]}" if variant.refusal else "",
         wall_s=0.0,
+        leak=None,
         checks=tuple(one for one in results if (one.variant, one.cell) == own),
         figures=(),
     )

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memopt_cli.analysis.results import Verdict
-from memopt_cli.report import wording
+from memopt_cli.report import alerts, wording
 from memopt_cli.report.checks import WORST_FIRST
 from memopt_cli.report.tables import code, table
-from memopt_cli.units import format_duration, format_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from memopt_cli.analysis.alerts import Alert
     from memopt_cli.report.summary import Summary
 
 MOST_ANNOTATIONS = 10
@@ -42,9 +40,9 @@ def job_summary(summary: Summary) -> str:
     ]
     if checks:
         sections.append(table(["Verdict", "Check", "Of", "Observed"], checks[:_MOST_ROWS]))
-    told = [[one.level, one.variant, alert(one)] for one in summary.alerts]
+    told = alerts.rows(summary.alerts)
     if told:
-        sections.append(table(["Alert", "Of", ""], told[:_MOST_ROWS]))
+        sections.append(alerts.table_of(told[:_MOST_ROWS]))
     figures = [
         [part.name, figure.title, wording.estimate(figure.observed, figure.dimension)]
         for part in summary.parts
@@ -83,8 +81,8 @@ def _of_checks(summary: Summary) -> Iterator[str]:
             yield _command(kind, title, f"{expression}: {verdict}, {wording.judged_on(check)}")
         room -= len(told)
     for one in summary.alerts[: max(0, room)]:
-        title = f"{summary.name}: {one.variant}"
-        yield _command("warning", title, f"{one.level} alert: {alert(one)}")
+        title = f"{summary.name}: {one.owner}"
+        yield _command("warning", title, f"{one.level} alert: {alerts.words(one)}")
 
 
 def _command(kind: str, title: str, message: str) -> str:
@@ -109,18 +107,6 @@ def _property(text: str) -> str:
     'a%3A b%2C c'
     """
     return _data(text).replace(":", "%3A").replace(",", "%2C")
-
-
-def alert(one: Alert) -> str:
-    """Return in words what an alert was about, and when it fired."""
-    limit, dimension = one.rule.limits[one.level], one.rule.dimension
-    word = "below" if one.rule.less_is_worse else "above"
-    until = "to the end" if one.ended_s is None else f"to {format_duration(one.ended_s)}"
-    return (
-        f"{one.rule.title} {word} {format_quantity(limit, dimension)}, "
-        f"{format_quantity(one.worst, dimension)} at worst, "
-        f"from {format_duration(one.began_s)} {until}"
-    )
 
 
 def _one_line(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from memopt_cli.analysis import fidelity
 from memopt_cli.analysis.day import growth_in_a_day
 from memopt_cli.analysis.ranking import rankings
-from memopt_cli.report import connections, density, ladder, operation_profile, parts
+from memopt_cli.report import alerts, connections, density, ladder, operation_profile, parts
 from memopt_cli.report.ranking import brings
 from memopt_cli.report.values import HOUR_S, baseline, bounded, distribution, estimate
 
@@ -54,6 +54,7 @@ def document(run: RunFindings) -> dict[str, Any]:
         **_agents(run),
         "rankings": [_ranking(ranking) for ranking in rankings(run.variants)],
         "thresholds": [_threshold(result) for result in run.thresholds],
+        "alerts": alerts.document(run.alerts),
     }
 
 

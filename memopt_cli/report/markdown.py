@@ -16,6 +16,7 @@ from memopt_cli.analysis.comparison import (
 )
 from memopt_cli.analysis.ranking import rankings
 from memopt_cli.report import (
+    alerts,
     beside,
     checks,
     connections,
@@ -73,6 +74,7 @@ def markdown(run: RunFindings, pictures: Sequence[Picture] = ()) -> str:
         wording.summary(run),
         *_failures(run),
         *_checks(run),
+        *alerts.sections(run.alerts, owner="Variant"),
         *density.density(run),
         *ladder.ladder(run),
         *operation_profile.section(run),

@@ -12,12 +12,12 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from memopt_cli.analysis.results import Verdict
 from memopt_cli.report import wording
 from memopt_cli.units import Dimension
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from enum import StrEnum
 
     from memopt_cli.report.summary import Figure, Part, Summary
 
@@ -31,6 +31,7 @@ _UNITS = {
 _HELP = {
     "memopt_verdict": "Verdict of the run or watch.",
     "memopt_check": "Verdict of one check.",
+    "memopt_leak": "Verdict on growth while the population is steady.",
     "memopt_finished": "1 if it finished, 0 if it was cut short.",
     "memopt_wall_seconds": "How long it took.",
     "memopt_memory_limit_bytes": "Memory of the machine that it ran on.",
@@ -66,9 +67,9 @@ def _add_whole(families: _Samples, summary: Summary, whole: Mapping[str, str]) -
 
 
 def _add_verdict(
-    samples: dict[tuple[tuple[str, str], ...], float], labels: Mapping[str, str], found: Verdict
+    samples: dict[tuple[tuple[str, str], ...], float], labels: Mapping[str, str], found: StrEnum
 ) -> None:
-    for verdict in Verdict:
+    for verdict in type(found):
         _add(samples, {**labels, "verdict": verdict}, float(found is verdict))
 
 
@@ -81,6 +82,8 @@ def _add(
 def _add_part(
     families: _Samples, helps: dict[str, str], part: Part, whole: Mapping[str, str]
 ) -> None:
+    if part.leak is not None:
+        _add_verdict(families["memopt_leak"], {**whole, **part.labels}, part.leak)
     for figure in part.figures:
         found = figure.observed
         for end, value in (("", found.value), ("low", found.low), ("high", found.high)):

@@ -17,10 +17,11 @@ _SERIES = {
     "MemoptPoolReuse": "memopt_pool_reuse_ratio",
     "MemoptGcPause": "memopt_gc_pause_max_seconds",
     "MemoptGcShare": "memopt_gc_pause_share_ratio",
-    # What its interval does not tell from none is no growth.
-    "MemoptGrowth": f"({_GROWTH} and memopt_memory_leak_slope_low_bytes_per_second > 0)",
+    # What is not called a leak may be a first filling.
+    "MemoptGrowth": f'({_GROWTH} and ignoring (verdict) memopt_leak{{verdict="leak"}} == 1)',
     "MemoptMemoryUsed": (
-        "(memopt_memory_total_bytes / on (scenario) group_left () memopt_memory_limit_bytes)"
+        "(memopt_memory_total_bytes"
+        " / on (scenario, target) group_left () memopt_memory_limit_bytes)"
     ),
 }
 
@@ -49,8 +50,9 @@ def _rule(rule: AlertRule, level: Level, limit: float) -> dict[str, object]:
         "labels": {"severity": str(level)},
         "annotations": {
             "summary": f"{rule.title} {word} {format_quantity(limit, rule.dimension)}",
-            "description": f"{rule.title} of {{{{ $labels.scenario }}}}, "
-            f"{{{{ $labels.variant }}}}: {_SHOWN[rule.dimension]}.",
+            # A run has a scenario and variants, a watch a target and processes.
+            "description": f"{rule.title} of {{{{ $labels.scenario }}}}{{{{ $labels.target }}}}, "
+            f"{{{{ $labels.variant }}}}{{{{ $labels.pid }}}}: {_SHOWN[rule.dimension]}.",
         },
     }
 

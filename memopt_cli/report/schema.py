@@ -8,6 +8,7 @@ from memopt_cli.report.agents_schema import DENSITY, FIDELITY, PROFILE, RUNG
 from memopt_cli.report.connections_schema import CONNECTIONS
 from memopt_cli.report.ranking_schema import RANKING
 from memopt_cli.report.shapes import (
+    ALERTS,
     BASELINE,
     COUNT,
     DURATIONS,
@@ -169,6 +170,7 @@ def json_schema() -> dict[str, Any]:
                 "variants": array_of(_VARIANT),
                 "rankings": array_of(RANKING),
                 "thresholds": array_of(_THRESHOLD),
+                "alerts": ALERTS,
             },
             # Only runs of agents have these.
             optional={

@@ -55,6 +55,23 @@ def document(title: str, shape: dict[str, Any]) -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **shape}
 
 
+ALERTS = {
+    "description": "What was beyond a limit for a while; in SI units. It fails nothing.",
+    **array_of(
+        object_of(
+            {
+                "alert": TEXT,
+                "severity": {"enum": ["warning", "critical"]},
+                "of": {**TEXT, "description": "A variant, or the pid of a process."},
+                "limit": NUMBER,
+                "worst": NUMBER,
+                "began_s": NUMBER,
+                "ended_s": {**MAYBE_NUMBER, "description": "Null if it fired to the end."},
+            }
+        )
+    ),
+}
+
 _END = {**MAYBE_NUMBER, "description": "Null where the data do not bound it."}
 
 BOUNDED = {"value": NUMBER, "low": _END, "high": _END}

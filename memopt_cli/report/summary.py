@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from memopt_cli.analysis import leak_outlook
-from memopt_cli.analysis.alerts import alerts
 from memopt_cli.analysis.measures import MEASURES
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.results import Estimate
@@ -15,11 +14,11 @@ from memopt_cli.report import watch_wording, wording
 from memopt_cli.units import Dimension
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from memopt_cli.analysis.alerts import Alert
-    from memopt_cli.analysis.recording import Recording
     from memopt_cli.analysis.results import (
+        LeakVerdict,
         RunFindings,
         ThresholdResult,
         VariantFindings,
@@ -51,6 +50,9 @@ class Part:
     """How it ended if it did not finish, or empty."""
 
     wall_s: float
+    leak: LeakVerdict | None
+    """On its growth; `None` of a comparison."""
+
     checks: tuple[ThresholdResult, ...]
     figures: tuple[Figure, ...]
 
@@ -90,15 +92,8 @@ class Summary:
         return told + [("", check) for check in self.checks]
 
 
-def of_run(run: RunFindings, recording: Recording | None = None) -> Summary:
-    """
-    Return a run, a part for each variant in each cell of its matrix.
-
-    Args:
-        run: Its findings.
-        recording: What alerts are told by; without it there are none.
-    """
-    memory_bytes = leak_outlook.memory_limit_bytes(run.environment)
+def of_run(run: RunFindings) -> Summary:
+    """Return a run, a part for each variant in each cell of its matrix."""
     parts = tuple(_variant(variant, run.thresholds) for variant in run.variants)
     return Summary(
         kind="run",
@@ -108,16 +103,11 @@ def of_run(run: RunFindings, recording: Recording | None = None) -> Summary:
         unfinished=_unfinished(run.outcome, run.reason),
         started_at=run.started_at,
         wall_s=run.wall_s,
-        memory_bytes=memory_bytes,
+        memory_bytes=leak_outlook.memory_limit_bytes(run.environment),
         parts=parts,
         checks=of_no_part(run.thresholds, parts),
-        alerts=() if recording is None else tuple(_alerts(run, recording, memory_bytes)),
+        alerts=run.alerts,
     )
-
-
-def _alerts(run: RunFindings, recording: Recording, memory_bytes: float | None) -> Iterator[Alert]:
-    for recorded, findings in zip(recording.variants, run.variants, strict=True):
-        yield from alerts(recorded, findings, memory_bytes=memory_bytes)
 
 
 def of_watch(watch: WatchFindings) -> Summary:
@@ -142,6 +132,7 @@ def of_watch(watch: WatchFindings) -> Summary:
         memory_bytes=leak_outlook.memory_limit_bytes(watch.environment),
         parts=parts,
         checks=of_no_part(watch.thresholds, parts),
+        alerts=watch.alerts,
     )
 
 
@@ -176,6 +167,7 @@ def _variant(variant: VariantFindings, checks: Iterable[ThresholdResult]) -> Par
         labels={"variant": variant.name, "unit": unit, **cell},
         unfinished=_unfinished(variant.outcome, variant.failure),
         wall_s=variant.wall_s,
+        leak=variant.leak.verdict,
         checks=tuple(
             one for one in checks if (one.variant, one.cell) == (variant.name, variant.cell)
         ),
@@ -199,6 +191,7 @@ def _process(one: ProcessFindings, checks: Iterable[ThresholdResult]) -> Part:
         labels={"pid": str(one.pid), "command": one.command},
         unfinished="",
         wall_s=one.watched_s,
+        leak=one.growth.leak.verdict,
         checks=tuple(each for each in checks if each.cell == {"process": str(one.pid)}),
         figures=tuple(Figure(*each, told) for each, told in found if told is not None),
     )
@@ -219,6 +212,7 @@ def _tree(tree: TreeFindings, watch: WatchFindings) -> Part:
         labels={"pid": "all", "command": watch.target},
         unfinished="",
         wall_s=watch.wall_s,
+        leak=tree.growth.leak.verdict,
         checks=tuple(one for one in watch.thresholds if not one.cell),
         figures=() if slope is None else (Figure(*_GROWTH, slope),),
     )

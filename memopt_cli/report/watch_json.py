@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from memopt_cli.report import watch_wording
+from memopt_cli.report import alerts, watch_wording
 from memopt_cli.report.values import HOUR_S, baseline, distribution, estimate
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def document(found: WatchFindings) -> dict[str, Any]:
         ],
         "all_processes": None if found.tree is None else _tree(found.tree),
         "thresholds": [_threshold(one) for one in found.thresholds],
+        "alerts": alerts.document(found.alerts),
     }
 
 

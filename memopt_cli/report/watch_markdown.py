@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memopt_cli.analysis.recording import Outcome
-from memopt_cli.report import beside, checks, watch_wording, wording
+from memopt_cli.report import alerts, beside, checks, watch_wording, wording
 from memopt_cli.report.method import place
 from memopt_cli.report.tables import code, table
 from memopt_cli.units import Dimension, format_count, format_duration, format_size
@@ -55,6 +55,7 @@ def markdown(found: WatchFindings, pictures: Sequence[Picture] = ()) -> str:
         *_origins(found),
         *_pauses(found),
         *_checks(found),
+        *alerts.sections(found.alerts, owner="Process"),
         *_costs(found),
         "## How it was measured",
         _METHOD,

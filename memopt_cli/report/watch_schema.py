@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from memopt_cli.report.shapes import (
+    ALERTS,
     BASELINE,
     COUNT,
     DURATIONS,
@@ -211,6 +212,7 @@ def json_schema() -> dict[str, Any]:
                         }
                     )
                 ),
+                "alerts": ALERTS,
             }
         ),
     )

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from memopt_cli.analysis.alerts import RULES, AlertRule, Level, alerts, fired
-from tests.making import MIB, STEADY, estimate, found, plateau, sample, variant
+from memopt_cli.analysis import alert_series, watch_findings
+from memopt_cli.analysis.alerts import RULES, AlertRule, Level, fired
+from memopt_cli.analysis.results import LeakVerdict
+from memopt_cli.analysis.watch_limits import limits_of
+from tests.making import MIB, STEADY, estimate, found, plateau, recording, sample, variant
+from tests.watchings import process, reading, readings, watching
+
+if TYPE_CHECKING:
+    from memopt_cli.analysis.recording import VariantRecording
+    from memopt_cli.analysis.watching import ProcessRecording
 
 BY_NAME = {rule.name: rule for rule in RULES}
 MB_PER_HOUR = 1e6 / 3600
@@ -29,7 +38,7 @@ LIMITS = [
 
 
 def _levels(rule: AlertRule, *values: float) -> list[tuple[Level, float | None]]:
-    told = fired(rule, [(float(at_s), value) for at_s, value in enumerate(values)], variant="v")
+    told = fired(rule, [(float(at_s), value) for at_s, value in enumerate(values)], owner="v")
     return [(one.level, one.ended_s) for one in told]
 
 
@@ -81,16 +90,15 @@ def test_a_value_that_swings_around_its_limit_is_told_once() -> None:
 
 def test_the_worst_is_kept() -> None:
     """An alert tells its worst value: the longest pause, the least reuse."""
-    (pause,) = fired(BY_NAME["MemoptGcPause"], [(0.0, 0.1), (1.0, 0.3), (2.0, 0.1)], variant="v")
-    (reuse,) = fired(BY_NAME["MemoptPoolReuse"], [(0.0, 0.6), (1.0, 0.2), (2.0, 0.6)], variant="v")
+    (pause,) = fired(BY_NAME["MemoptGcPause"], [(0.0, 0.1), (1.0, 0.3), (2.0, 0.1)], owner="v")
+    (reuse,) = fired(BY_NAME["MemoptPoolReuse"], [(0.0, 0.6), (1.0, 0.2), (2.0, 0.6)], owner="v")
 
     assert (0.3, 0.2) == (pause.worst, reuse.worst)
 
 
-def _fired(recorded: object, **changes: object) -> list[str]:
-    findings = found(**changes)
-    told = alerts(recorded, findings, memory_bytes=100.0 * MIB)  # type: ignore[arg-type]
-    return [one.rule.name for one in told]
+def _fired(recorded: VariantRecording, **changes: Any) -> list[str]:
+    run = recording(recorded, environment={"memory_bytes": 100 * MIB})
+    return [one.rule.name for one in alert_series.of_run(run, [found(**changes)])]
 
 
 def test_a_healthy_run_has_none() -> None:
@@ -111,8 +119,10 @@ def test_each_rule_reads_its_samples() -> None:
     pooled = [
         sample(float(n), units=10, pool_created=100 + 6 * n, pool_reused=4 * n) for n in range(3)
     ]
-    growing = replace(found().leak, slope_bytes_per_s=estimate(3000.0, 100.0))
-    unsure = replace(found().leak, slope_bytes_per_s=estimate(3000.0, 4000.0))
+    growing = replace(
+        found().leak, verdict=LeakVerdict.LEAK, slope_bytes_per_s=estimate(3000.0, 100.0)
+    )
+    filling = replace(growing, verdict=LeakVerdict.INCONCLUSIVE)
 
     assert ["MemoptMemoryPerConnection", "MemoptMemoryUsed"] == _fired(variant([empty, heavy]))
     assert [] == _fired(variant([empty, replace(heavy, units=100, rss_bytes=80 * MIB)]))
@@ -121,7 +131,7 @@ def test_each_rule_reads_its_samples() -> None:
     assert [] == _fired(variant([empty, slow], recorder_installed=False))
     assert ["MemoptPoolReuse"] == _fired(variant(pooled, has_pool=True))
     assert ["MemoptGrowth"] == _fired(variant([empty]), leak=growing)
-    assert [] == _fired(variant([empty]), leak=unsure)
+    assert [] == _fired(variant([empty]), leak=filling)
 
 
 def test_collecting_is_a_share_of_recent_time() -> None:
@@ -130,6 +140,7 @@ def test_collecting_is_a_share_of_recent_time() -> None:
     idle = [replace(one, gc_pause_s=0.9 * (n == 3)) for n, one in enumerate(busy)]
 
     assert ["MemoptGcShare"] == _fired(variant(busy))
+    assert [] == _fired(variant([replace(one, gc_pause_s=0.1) for one in busy]))
     assert [] == _fired(variant(idle))
 
 
@@ -142,3 +153,35 @@ def test_few_units_are_not_charged_with_the_process() -> None:
     ]
 
     assert [] == _fired(variant(samples))
+
+
+def _of_watch(*processes: ProcessRecording) -> list[tuple[str, str]]:
+    watched = watch_findings.judge(
+        watching(*processes, environment={"memory_bytes": 100 * MIB}), limits_of()
+    )
+    return [(one.rule.name, one.owner) for one in watched.alerts]
+
+
+def test_each_rule_reads_the_readings_of_a_watch() -> None:
+    """Pauses and collecting need an agent inside; memory is that of all processes together."""
+    calm = [reading(float(n), cpu_s=float(n)) for n in range(30)]
+    slow = [replace(one, gc_pause_max_s=0.1 * (n == 3)) for n, one in enumerate(calm)]
+    busy = [replace(one, gc_pause_s=0.2) for one in calm]
+    large = [replace(one, rss_bytes=81 * MIB) for one in calm]
+    growing = readings(anonymous=lambda at_s: 8e6 / 3600 * at_s, blocks=lambda at_s: 10 * at_s)
+
+    assert [] == _of_watch(process(calm))
+    assert [("MemoptGcPause", "4711")] == _of_watch(process(slow))
+    assert [("MemoptGcShare", "4711")] == _of_watch(process(busy))
+    assert [] == _of_watch(process(slow, inside="not Python"))
+    assert [] == _of_watch(process(busy, inside="not Python"))
+    assert [("MemoptMemoryUsed", "4711")] == _of_watch(process(large))
+    assert ("MemoptGrowth", "4711") in _of_watch(process(growing))
+
+
+def test_processes_hold_memory_together() -> None:
+    """Two of 64 MiB are more than 100 MiB, of which each alone is not."""
+    calm = [reading(10.0 * n) for n in range(1, 30)]
+    two = [process(calm, pid=pid) for pid in (1, 2)]
+
+    assert [("MemoptMemoryUsed", "all")] == _of_watch(*two)

@@ -12,10 +12,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from memopt_cli.analysis.alerts import RULES
 from memopt_cli.report import summary
-from memopt_cli.report.github import job_summary, workflow_commands
 from memopt_cli.report.openmetrics import openmetrics
 from memopt_cli.report.prometheus import prometheus_rules
-from tests.making import MIB, found, plateau, recording, run, variant
+from tests.making import found, run
 
 (GROUP,) = yaml.safe_load(prometheus_rules())["groups"]
 
@@ -73,21 +72,3 @@ def test_a_wrong_expression_is_seen() -> None:
     """The parser that the tests rest on refuses what is not PromQL."""
     with pytest.raises(ValueError, match="invalid promql query"):
         promql_parser.parse("memopt_gc_pause_max_seconds >")
-
-
-def test_alerts_are_told_to_github() -> None:
-    """In the summary and as a warning: what, how bad, and when."""
-    samples = [
-        plateau(0, None, resident_anonymous_bytes=10 * MIB),
-        plateau(100, None, resident_anonymous_bytes=10 * MIB, gc_pause_max_s=0.2),
-    ]
-    told = summary.of_run(run(found()), recording(variant(samples)))
-
-    assert (
-        "| critical | optimized | longest GC pause above 150 ms, 200 ms at worst, "
-        "from 6.00 s to the end |"
-    ) in job_summary(told)
-    assert (
-        "::warning title=small%3A optimized::critical alert: longest GC pause above 150 ms, "
-        "200 ms at worst, from 6.00 s to the end\n"
-    ) == workflow_commands(told)

@@ -30,6 +30,7 @@ NAMES = (
     "planted-leak",
     "planted-leak-clean",
     "soak-24h",
+    "soak-1h-tcp",
     "soak-24h-tcp",
     "soak-agents",
     "soak-smoke",
