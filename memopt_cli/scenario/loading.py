@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from memopt_cli import units
 from memopt_cli.errors import Problem, ScenarioError, UsageError
-from memopt_cli.scenario import checks, dumping, shortform, source
+from memopt_cli.scenario import checks, shortform, source, writing
 from memopt_cli.scenario.faults import Fault, caught
 from memopt_cli.scenario.model import Load, Scenario, Stage, Variant
 from memopt_cli.scenario.settings import (
@@ -144,7 +144,7 @@ def _cells(document: Document, scenario: Scenario, scale: float) -> tuple[Cell, 
         try:
             cells.append(_cell(bare, changes, scale))
         except ScenarioError as exc:
-            where = ", ".join(f"{one.key}={dumping.flow(one.value)}" for one in changes)
+            where = ", ".join(f"{one.key}={writing.flow(one.value)}" for one in changes)
             for one in exc.problems:
                 told = Problem(f"{one.message} (in the cell {where})", one.at, one.hint)
                 problems.setdefault((one.message, one.at), told)
@@ -164,7 +164,7 @@ def _shown(change: Change, scenario: Scenario) -> str:
     """Return the value as a label; a population is the one that runs, after scaling."""
     if change.key in shortform.POPULATIONS:
         return str(scenario.load.peak_units)
-    return change.value if isinstance(change.value, str) else dumping.flow(change.value)
+    return change.value if isinstance(change.value, str) else writing.flow(change.value)
 
 
 def _scaled(scenario: Scenario, scale: float) -> Scenario:
