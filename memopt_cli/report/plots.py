@@ -6,7 +6,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from memopt_cli.report import wording
+from memopt_cli.report import plot_titles, wording
 from memopt_cli.report.drawing import (
     MARKERS,
     STYLES,
@@ -92,7 +92,7 @@ def memory_over_time(run: RunFindings, recording: Recording) -> Figure | None:
     _mark_stages(memory, max(shown, key=lambda variant: len(variant.stages)), scale_s)
     top_mib = max(s.resident_anonymous_bytes for variant in shown for s in variant.samples) / MIB
     memory.set(ylabel="anonymous memory [MiB]", ylim=(0, top_mib * (1 + _HEADROOM) or None))
-    finish(memory, _over_time_title(run, shown))
+    finish(memory, plot_titles.over_time(run, shown))
     if pauses is None:
         memory.set(xlabel=f"{_time_name(run)} [{unit}]")
         return figure
@@ -124,7 +124,7 @@ def memory_per_unit(run: RunFindings) -> Figure | None:
     unit = fitted[0].unit
     _log_axes(axes, [units for variant in fitted for units, _ in variant.memory.points])
     axes.set(xlabel=f"{unit} [count]", ylabel="memory above the fixed cost [bytes]")
-    finish(axes, _per_unit_title(fitted))
+    finish(axes, plot_titles.per_unit(fitted))
     return figure
 
 
@@ -154,7 +154,7 @@ def matrix(run: RunFindings) -> Figure | None:
     unit = wording.singular(fitted[0].unit)
     _log_axes(axes, [variant.units_peak for variant in fitted])
     axes.set(xlabel=f"{fitted[0].unit} [count]", ylabel=f"memory per {unit} [bytes]")
-    finish(axes, _matrix_title(fitted, names))
+    finish(axes, plot_titles.matrix(fitted, names))
     return figure
 
 
@@ -167,8 +167,8 @@ def durations(run: RunFindings) -> Figure | None:
         return None
     names = [variant.name for variant in shown]
     measured = any(variant.gc_pause is not None for variant in shown)
-    title = _worst_title(pauses, "Longest GC pause") if measured else "GC pauses: not measured"
-    titles = [title, _worst_title(latencies, "Longest operation")]
+    title = plot_titles.worst(pauses, "Longest GC pause") if measured else "GC pauses: not measured"
+    titles = [title, plot_titles.worst(latencies, "Longest operation")]
     panels = [
         (found, xlabel)
         for found, xlabel in ((pauses, "GC pause [s]"), (latencies, "operation latency [s]"))
@@ -289,51 +289,3 @@ def _exceedance(
     axes.annotate("p99", (0.01, 0.011), xycoords=("axes fraction", "data"), fontsize=8, color="0.4")
     axes.set(yscale="log", xlabel=xlabel)
     log_ticks(axes, values, format_duration)
-
-
-def _over_time_title(run: RunFindings, shown: Sequence[VariantRecording]) -> str:
-    peaks = [
-        (variant.name, max((s.resident_anonymous_bytes for s in variant.samples), default=0))
-        for variant in shown
-    ]
-    units = max((s.units for variant in shown for s in variant.samples), default=0)
-    least, most = min(peaks, key=lambda peak: peak[1]), max(peaks, key=lambda peak: peak[1])
-    unit = run.variants[0].unit
-    if least == most:
-        return f"{format_count(units)} {unit} peak at {format_size(most[1])}"
-    return (
-        f"{format_count(units)} {unit} peak at {format_size(most[1])} in {most[0]}, "
-        f"at {format_size(least[1])} in {least[0]}"
-    )
-
-
-def _per_unit_title(fitted: Sequence[VariantFindings]) -> str:
-    unit = wording.singular(fitted[0].unit)
-    costs = {v.name: v.memory.per_unit.value for v in fitted if v.memory.per_unit}
-    least, most = min(costs, key=costs.__getitem__), max(costs, key=costs.__getitem__)
-    if least == most:
-        return f"One more {unit} costs {format_size(costs[most])} in {most}"
-    return (
-        f"One more {unit} costs {format_size(costs[most])} in {most}, "
-        f"{format_size(costs[least])} in {least}"
-    )
-
-
-def _matrix_title(fitted: Sequence[VariantFindings], names: Sequence[str]) -> str:
-    unit = wording.singular(fitted[0].unit)
-    spreads = []
-    for name in names:
-        values = [v.memory.per_unit.value for v in fitted if v.name == name and v.memory.per_unit]
-        spreads.append(max(values) / min(values))
-    sizes = sorted({variant.units_peak for variant in fitted})
-    return (
-        f"Memory per {unit} differs by a factor of at most {max(spreads):.3g} "
-        f"between {format_count(sizes[0])} and {format_count(sizes[-1])} {fitted[0].unit}"
-    )
-
-
-def _worst_title(found: Sequence[tuple[str, Distribution]], what: str) -> str:
-    worst = [(d.max_s, name) for name, d in found if d.max_s is not None]
-    if not worst:
-        return f"{what}: none"
-    return f"{what}: {format_duration(max(worst)[0])} in {max(worst)[1]}"
