@@ -509,10 +509,14 @@ def test_what_is_asked_leaves_no_memory_behind(watch: Watch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kept", "deep", "most_kib"), [(0, False, 96), (60_000, False, 256), (60_000, True, 256)]
+    ("kept", "deep", "most_kib"), [(0, False, 96), (60_000, False, 384), (60_000, True, 384)]
 )
 def test_a_census_gives_its_memory_back(watch: Watch, kept: int, deep: bool, most_kib: int) -> None:
-    """Of a small program nothing to speak of, of a large one not the lists of all objects."""
+    """Of a small program nothing to speak of, of a large one not the lists of all objects.
+
+    Which chunks malloc gives is chance: 120 to 300 KiB stay, and 430 to 1,700 if nothing is
+    given back.
+    """
     watched = watch(
         f"""
         import time
