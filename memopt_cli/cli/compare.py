@@ -77,7 +77,7 @@ def _wanted(texts: Sequence[str]) -> Chosen:
 
     wanted = outputs.chosen(texts)
     for form in [*(form for form, _ in wanted.files), wanted.printed]:
-        if form in {Format.OPENMETRICS, Format.BENCHMARK, Format.PROMETHEUS_RULES}:
+        if form in {Format.OPENMETRICS, Format.BENCHMARK, *outputs.OF_NO_RUN}:
             raise UsageError(
                 f"{form} tells of one run",
                 hint=f"Write: memopt report RUN --out {form}=PATH",

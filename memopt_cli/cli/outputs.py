@@ -33,9 +33,13 @@ class Format(StrEnum):
     GITHUB = "github"
     BENCHMARK = "benchmark"
     PROMETHEUS_RULES = "prometheus-rules"
+    JSON_SCHEMA = "json-schema"
 
 
 STDOUT = "-"
+OF_NO_RUN = {Format.PROMETHEUS_RULES, Format.JSON_SCHEMA}
+"""The same for every run: told without one."""
+
 _ONE_RUN = {Format.JSON, Format.HTML}
 """Several runs are not one document of these."""
 
@@ -166,10 +170,12 @@ def document(form: Format, told: Sequence[Told]) -> str:
     Raises:
         UsageError: They would be told as one, having the same name.
     """
-    from memopt_cli.report import benchmark, github, junit, openmetrics, prometheus
+    from memopt_cli.report import benchmark, github, junit, openmetrics, prometheus, schemas
 
     if form is Format.PROMETHEUS_RULES:
         return prometheus.prometheus_rules()
+    if form is Format.JSON_SCHEMA:
+        return schemas.of_all()
     of_each: dict[Format, Callable[[Told], str]] = {
         Format.MARKDOWN: lambda one: one.markdown(),
         Format.HTML: lambda one: one.html(),

@@ -52,8 +52,7 @@ def report(
             raise UsageError("two outputs would go to -", hint="Print one of them.")
         wanted = replace(wanted, printed=format_ or Format.MARKDOWN)
     asked = {form for form, _ in wanted.files} | {wanted.printed} - {None}
-    # The rules are the same for every run: they are told without one.
-    folders = runs or ([] if asked == {Format.PROMETHEUS_RULES} else [reader.newest(REPORTS)])
+    folders = runs or ([] if asked and asked <= outputs.OF_NO_RUN else [reader.newest(REPORTS)])
     wanted.check(len(folders))
     if wanted.files or wanted.printed is not None:
         told = [told_of(folder) for folder in folders]

@@ -8,6 +8,7 @@ import signal
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
+import jsonschema
 import pytest
 
 from memopt_cli.cli.outputs import Chosen, Format, chosen
@@ -102,6 +103,22 @@ def test_report_prints_what_simulate_wrote(
     assert (memopt.folder / name).read_text(encoding="utf-8") == done.stdout
     assert (memopt.folder / name).read_bytes() == (memopt.folder / "again").read_bytes()
     (memopt.folder / "again").unlink()
+
+
+def test_the_schema_is_printed_without_a_run(
+    crossed: tuple[Memopt, subprocess.CompletedProcess[str]],
+) -> None:
+    """It is one for all documents: a run's holds to it, and what is no document does not."""
+    memopt, _ = crossed
+    done = memopt("report", "--format", "json-schema")
+    found = json.loads((memopt.folder / "run" / "run.json").read_text(encoding="utf-8"))
+    schema = json.loads(done.stdout)
+
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(found, schema)
+    assert 0 == done.returncode
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**found, "schema_version": 2}, schema)
 
 
 def test_html(crossed: tuple[Memopt, subprocess.CompletedProcess[str]]) -> None:
