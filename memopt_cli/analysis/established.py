@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -69,14 +68,12 @@ def first_wave(recording: VariantRecording) -> list[Sample]:
     After a gap another server has them, with pages of its own; of several, the one that was
     read with the most different numbers of connections says best what one costs.
     """
-    servers: dict[int, list[Sample]] = {}
-    units = 0
+    growing: list[Sample] = []
     for sample in recording.samples:
-        if sample.units < units:
+        if growing and sample.units < growing[-1].units:
             break
-        units = sample.units
-        servers.setdefault(bisect_right(recording.breaks, sample.at_s), []).append(sample)
-    return max(servers.values(), key=_populations, default=[])
+        growing.append(sample)
+    return max(recording.by_part(growing), key=_populations, default=[])
 
 
 def _populations(samples: Sequence[Sample]) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from memopt_cli.analysis.connections import ConnectionsRecording
     from memopt_cli.analysis.density import Density
@@ -204,6 +205,13 @@ class VariantRecording:
 
     profile: OperationProfile | None = None
     """Of agents; `None` where it was not asked for."""
+
+    def by_part(self, samples: Iterable[Sample]) -> list[list[Sample]]:
+        """Return samples apart by the part that they were taken in, in their order."""
+        found: dict[int, list[Sample]] = {}
+        for sample in samples:
+            found.setdefault(bisect_right(self.breaks, sample.at_s), []).append(sample)
+        return list(found.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,10 +77,13 @@ def memory_over_time(run: RunFindings, recording: Recording) -> Figure | None:
         memory, pauses = figure.add_subplot(), None
     scale_s, unit = time_scale(max(s.at_s for variant in shown for s in variant.samples))
     for number, variant in enumerate(shown):
-        sizes = [(s.at_s / scale_s, s.resident_anonymous_bytes / MIB) for s in variant.samples]
-        if sizes:
+        label: str | None = variant.name
+        for lived in variant.by_part(variant.samples):
+            sizes = [(s.at_s / scale_s, s.resident_anonymous_bytes / MIB) for s in lived]
             drawn = zip(*thinned(sizes), strict=True)
-            memory.plot(*drawn, STYLES[number % 4], color=colour(number), label=variant.name)
+            memory.plot(*drawn, STYLES[number % 4], color=colour(number), label=label)
+            label = None  # once for all parts
+        _mark_breaks(memory, variant, number, scale_s)
         paused = [
             (s.at_s / scale_s, s.gc_pause_max_s / MILLISECOND)
             for s in variant.samples
@@ -250,6 +253,21 @@ def _mark_stages(axes: Axes, variant: VariantRecording, scale_s: float) -> None:
                 fontsize=8,
                 color="0.4",
             )
+
+
+def _mark_breaks(axes: Axes, variant: VariantRecording, number: int, scale_s: float) -> None:
+    for at_s in variant.breaks:
+        axes.axvline(at_s / scale_s, color=colour(number), linestyle=":", linewidth=1)
+        axes.annotate(
+            "resumed",
+            (at_s / scale_s, 0.02),
+            xycoords=("data", "axes fraction"),
+            ha="right",
+            va="bottom",
+            rotation=90,
+            fontsize=8,
+            color=colour(number),
+        )
 
 
 def _points_and_line(axes: Axes, variant: VariantFindings, number: int, *, last: bool) -> None:

@@ -8,10 +8,12 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from memopt_cli.analysis.findings import judge
 from memopt_cli.analysis.results import Distribution
+from memopt_cli.report.drawing import OKABE_ITO
 from memopt_cli.report.folder import files
 from memopt_cli.report.plots import durations, matrix, memory_over_time, memory_per_unit, pictures
 from tests.making import (
@@ -277,6 +279,21 @@ def test_ticks_are_legible_on_any_range() -> None:
         low, high = axes.get_xlim()
         ticks = zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
         assert expected == [label.get_text() for at, label in ticks if low <= at <= high]
+
+
+def test_a_gap_is_marked_and_no_line_leads_over_it() -> None:
+    """Each part has a line of its own, in one colour and once in the legend."""
+    told, recorded = judged(recording(replace(MEASURED, breaks=(10.0,))))
+    figure = memory_over_time(told, recorded)
+
+    assert figure is not None
+    first, second, mark = (
+        line for line in figure.axes[0].get_lines() if line.get_color() == OKABE_ITO[0]
+    )
+    at_s = [np.asarray(line.get_xdata()).tolist() for line in (first, second, mark)]
+    assert [[5.0, 7.0], [11.0, 15.0, 75.0], [10.0, 10.0]] == at_s
+    assert "resumed" in [text.get_text() for text in figure.axes[0].texts]
+    assert ["optimized"] == figure.axes[0].get_legend_handles_labels()[1]
 
 
 def test_names_of_stages_stand_clear() -> None:
