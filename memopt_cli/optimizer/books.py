@@ -99,9 +99,14 @@ class Books(Locked):
         with self._lock:
             # All at one moment: a finaliser or another thread may acquire at the next one.
             made, idle, retired, dropped, size, created, ended = (
-                self._made, self._idle, self._retired, self._dropped, self._size, self._created,
+                self._made,
+                self._idle,
+                self._retired,
+                self._dropped,
+                self._size,
+                self._created,
                 self._ended,
-            )  # fmt: skip
+            )
         in_use, fresh = made - retired - idle, max(size - made, 0)
         return PoolStats(
             in_use=in_use,
