@@ -99,7 +99,7 @@ def times(change: Change, *, less: str = "", more: str = "times more") -> str:
 
 
 def _factor(factor: float) -> str:
-    return f"{factor:.3g}" if factor < 1000 else format_count(factor)  # noqa: PLR2004
+    return f"{factor:.3g}" if factor < 1000 else format_count(factor)  # noqa: PLR2004 - .3g has an exponent
 
 
 def seconds(duration_s: float | None) -> str:
