@@ -70,9 +70,15 @@ def wheel(session: nox.Session) -> None:
     session.run(python, "-m", "venv", "--without-pip", "--clear", str(environment), external=True)
     built = str(next(dist.glob("memopt_cli-*.whl")))
     session.run(
-        *pip, "--python", str(environment), "install", "-q", "--force-reinstall", built,
+        *pip,
+        "--python",
+        str(environment),
+        "install",
+        "-q",
+        "--force-reinstall",
+        built,
         external=True,
-    )  # fmt: skip
+    )
     session.chdir(empty)
     session.run(str(environment / "bin/memopt"), "simulate", "connections-1k", external=True)
 
@@ -91,9 +97,13 @@ def benchmarks(session: nox.Session) -> None:
 def thorough(session: nox.Session) -> None:
     """Run the property tests long: state machines of 500 steps, 200 examples each."""
     tool(
-        session, "pytest", "tests/pool", "tests/optimizer", *session.posargs,
+        session,
+        "pytest",
+        "tests/pool",
+        "tests/optimizer",
+        *session.posargs,
         env={"MEMOPT_HYPOTHESIS": "thorough"},
-    )  # fmt: skip
+    )
 
 
 @nox.session
@@ -101,9 +111,13 @@ def proof(session: nox.Session) -> None:
     """Run the planted leak and its clean twin ten times each: 99 and 0, every time."""
     for _ in range(10):
         session.run(
-            str(BIN / "memopt"), "simulate", "--quiet", "planted-leak",
-            external=True, success_codes=[99],
-        )  # fmt: skip
+            str(BIN / "memopt"),
+            "simulate",
+            "--quiet",
+            "planted-leak",
+            external=True,
+            success_codes=[99],
+        )
         session.run(str(BIN / "memopt"), "simulate", "--quiet", "planted-leak-clean", external=True)
 
 
@@ -126,6 +140,11 @@ def reference_targets(session: nox.Session) -> None:
         old.unlink()
     # The MCP server leaks, which is what its report is there to show.
     session.run(
-        str(BIN / "memopt"), "simulate", *names, "--out", "reports/targets",
-        external=True, success_codes=[99],
-    )  # fmt: skip
+        str(BIN / "memopt"),
+        "simulate",
+        *names,
+        "--out",
+        "reports/targets",
+        external=True,
+        success_codes=[99],
+    )

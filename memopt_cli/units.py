@@ -137,7 +137,7 @@ def parse_quantity(text: str) -> Quantity:
 def _three_figures(value: float) -> str:
     """Return *value* with three significant figures, never in exponent form."""
     size = abs(value)
-    digits = 0 if size >= 99.95 else (1 if size >= 9.995 else 2)  # noqa: PLR2004
+    digits = 0 if size >= 99.95 else (1 if size >= 9.995 else 2)  # noqa: PLR2004 - rounded up from there
     return f"{value:.{digits}f}"
 
 
@@ -150,7 +150,7 @@ def format_size(size_bytes: float) -> str:
     """
     size, sign = abs(size_bytes), "-" if size_bytes < 0 else ""
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 999.5:  # noqa: PLR2004
+        if size < 999.5:  # noqa: PLR2004 - rounded to 1000 from there
             whole = unit == "B" and size == round(size)
             return f"{sign}{size:.0f} {unit}" if whole else f"{sign}{_three_figures(size)} {unit}"
         size /= 1024
@@ -207,7 +207,7 @@ def format_quantity(value: float, dimension: Dimension) -> str:
         case Dimension.SIZE_RATE:
             return f"{format_size(value * 3600)}/h"
         case Dimension.RATE:
-            return f"{format_count(value)}/s" if abs(value) >= 100 else f"{_three_figures(value)}/s"  # noqa: PLR2004
+            return f"{format_count(value)}/s" if abs(value) >= 100 else f"{_three_figures(value)}/s"  # noqa: PLR2004 - three figures
         case Dimension.RATIO:
             return f"{_three_figures(value * 100)} %"
         case Dimension.NUMBER:

@@ -211,7 +211,7 @@ def replaced(
         read = readings(
             over_s=life_s,
             begins_s=begins_s,
-            anonymous=lambda s, n=number: n % 3 * 6 * MIB + per_hour(per_hour_bytes)(s),  # type: ignore[misc]
+            anonymous=lambda s, n=number: n % 3 * 6 * MIB + per_hour(per_hour_bytes)(s),  # type: ignore[misc] # of a default
             malloc=None,
             seed=number,
         )

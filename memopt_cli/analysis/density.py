@@ -81,9 +81,14 @@ def _limit(variant: VariantFindings, density: Density) -> ThresholdResult:
     expression = f"peak<={format_size(density.limit_bytes)}"
     observed = Estimate.exact(density.peak_bytes)
     return unasked(
-        variant, "memory_limit", expression, verdict, "",
-        observed=observed, dimension=Dimension.SIZE,
-    )  # fmt: skip
+        variant,
+        "memory_limit",
+        expression,
+        verdict,
+        "",
+        observed=observed,
+        dimension=Dimension.SIZE,
+    )
 
 
 def _computed(variant: VariantFindings, density: Density) -> ThresholdResult:
@@ -101,6 +106,11 @@ def _computed(variant: VariantFindings, density: Density) -> ThresholdResult:
         verdict, reason = Verdict.INCONCLUSIVE, "its interval reaches beyond"
     expression = f"within {WITHIN:.0%} of {format_size(computed)}"
     return unasked(
-        variant, "memory_per_agent", expression, verdict, reason,
-        observed=found, dimension=Dimension.SIZE,
-    )  # fmt: skip
+        variant,
+        "memory_per_agent",
+        expression,
+        verdict,
+        reason,
+        observed=found,
+        dimension=Dimension.SIZE,
+    )

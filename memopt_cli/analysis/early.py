@@ -41,6 +41,8 @@ PERSISTS = 1.5
 
 _NORMAL = NormalDist()
 _ROUNDING = 1e-9
+_LEAST_ERROR = 1e-15
+"""From 5e-17 down, 1 - error is 1 in floats; no slope of so few blocks is so sure anyway."""
 
 
 def spent(share: float) -> float:
@@ -97,5 +99,4 @@ class EarlyLooks:
 
 def _needed(error: float) -> float:
     """Return the standard errors that noise exceeds with this one-sided probability."""
-    # Below, 1 - error is 1 in floating point; no slope of so few blocks is so sure anyway.
-    return _NORMAL.inv_cdf(1 - error) if error > 1e-15 else math.inf  # noqa: PLR2004
+    return _NORMAL.inv_cdf(1 - error) if error > _LEAST_ERROR else math.inf

@@ -72,7 +72,7 @@ def student_quantile(probability: float, degrees: float) -> float:
     >>> round(student_quantile(0.975, 3), 3), round(student_quantile(0.975, 1e9), 3)
     (3.182, 1.96)
     """
-    if not 0.5 <= probability < 1:  # noqa: PLR2004
+    if not 0.5 <= probability < 1:  # noqa: PLR2004 - from the median up
         raise ValueError(f"the probability must be in [0.5, 1), not {probability}")
     low, high = 0.0, 1.0
     while _student_cdf(high, degrees) < probability:

@@ -24,7 +24,7 @@ class Output(io.TextIOBase):
         self.error: Exception | None = None
 
     @property
-    def encoding(self) -> str:  # type: ignore[override]
+    def encoding(self) -> str:  # type: ignore[override] # read only
         """That of the stream."""
         return "utf-8" if self._stream is None else self._stream.encoding
 

@@ -29,9 +29,13 @@ def collect(words: Sequence[str], *, log: Path) -> None:
     try:
         with log.open("ab") as output:
             done = subprocess.run(
-                words, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                timeout=WITHIN_S, check=False,
-            )  # fmt: skip
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                timeout=WITHIN_S,
+                check=False,
+            )
     except OSError as exc:
         raise UsageError(
             f"`{text}`, which target.collect is, cannot be started: {exc.strerror}",

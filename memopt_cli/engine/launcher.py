@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from memopt_cli.errors import SubjectDied, SubjectHung, SubjectOutOfMemory, TargetError
@@ -18,7 +19,6 @@ from memopt_cli.workloads import wire
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from memopt_cli.engine.clock import Clock
     from memopt_cli.engine.stopping import StopRequest
@@ -125,7 +125,7 @@ class LocalSubject:
         self._clock = clock
         self._stop = stop
         self._answer_within_s = answer_within_s
-        self._log = log.name
+        self._log = Path(log.name)
         self._log_start = os.fstat(log.fileno()).st_size
         self._oom_kills = environment.oom_kills()
         # Lent to the process and closed here in any case; the own ends only if it does not start.
@@ -247,7 +247,7 @@ class LocalSubject:
         return SubjectDied(f"the subject (pid {self.pid}) {_ending(code)}", hint=self._log_hint())
 
     def _log_hint(self) -> str:
-        with open(self._log, "rb") as log:  # noqa: PTH123
+        with self._log.open("rb") as log:
             # Only what this process wrote: the log is shared with those before it.
             end = log.seek(0, os.SEEK_END)
             log.seek(max(self._log_start, end - _LOG_TAIL_BYTES))

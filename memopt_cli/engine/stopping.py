@@ -75,7 +75,7 @@ class StopRequest:
 def signals_to(stop: StopRequest) -> Iterator[None]:
     """Turn SIGINT, SIGTERM and SIGHUP into stop requests while inside."""
 
-    def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    def on_signal(number: int, _frame: FrameType | None) -> None:
         stop.by_signal(number)
 
     # One that was ignored from outside, as nohup does, stays ignored.

@@ -99,9 +99,14 @@ class Books(Locked):
         with self._lock:
             # All at one moment: a finaliser or another thread may acquire at the next one.
             made, idle, retired, dropped, size, created, ended = (
-                self._made, self._idle, self._retired, self._dropped, self._size, self._created,
+                self._made,
+                self._idle,
+                self._retired,
+                self._dropped,
+                self._size,
+                self._created,
                 self._ended,
-            )  # fmt: skip
+            )
         in_use, fresh = made - retired - idle, max(size - made, 0)
         return PoolStats(
             in_use=in_use,
@@ -142,11 +147,11 @@ class Books(Locked):
             # From here on without a call: see `Locked`.
             made, old_size = self._made, self._size
             if made < old_size > new_size:
-                least = made if made > new_size else new_size  # noqa: FURB136
+                least = made if made > new_size else new_size
                 self._dropped += old_size - least
             self._size, self._limit = new_size, new_limit
             surplus = made - self._retired - new_limit
-            self._least_idle = surplus if surplus > 0 else 0  # noqa: FURB136
+            self._least_idle = surplus if surplus > 0 else 0
 
     def find(self, handle: object) -> tuple[int, int]:
         """

@@ -132,7 +132,7 @@ class BulkSlab(ColumnSlab):
             self._made = kept
             self._retired -= gone
             self._dropped += gone + fresh
-            self._size = kept if self._size > kept else self._size  # noqa: FURB136
+            self._size = kept if self._size > kept else self._size
             if left:
                 self.memory.madvise(mmap.MADV_DONTNEED, first, left)
             return gone + fresh
@@ -190,7 +190,7 @@ class BulkSlab(ColumnSlab):
                 self._idle = idle + count
                 self._retired += retired
                 self._ended += ended
-                self._least_idle = surplus if surplus > 0 else 0  # noqa: FURB136
+                self._least_idle = surplus if surplus > 0 else 0
                 return
 
     def _set_tail_apart(self) -> tuple[int, int]:
@@ -227,6 +227,6 @@ class BulkSlab(ColumnSlab):
                 self._stack[below] = copied
                 self._idle = count
                 self._retired = retired + gone
-                self._least_idle = surplus if surplus > 0 else 0  # noqa: FURB136
+                self._least_idle = surplus if surplus > 0 else 0
                 self._first_key = first_key
                 return made, kept

@@ -120,7 +120,7 @@ class CapabilityStore(Locked):
                 # No call between the look-up and the last store: see `Locked`.
                 if self._documents[document] is capabilities:
                     references = capabilities._references - 1  # noqa: SLF001 - the store counts
-                    capabilities._references = references  # noqa: SLF001
+                    capabilities._references = references  # noqa: SLF001 - the store counts
                     self._references -= 1
                     if not references:
                         del self._documents[document]

@@ -93,8 +93,11 @@ class StateSlab(BulkSlab):
 
     def wide_bytes(self, at: int) -> int:
         """Return what the counts that are kept elsewhere occupy."""
-        held = [self._counts[at + word] for word in range(NUMBER, CHECKSUM + 1)
-                if at + word in self._counts]  # fmt: skip
+        held = [
+            self._counts[at + word]
+            for word in range(NUMBER, CHECKSUM + 1)
+            if at + word in self._counts
+        ]
         share = table_share_bytes(self._counts) if held else 0
         return sum(share + deep_size_bytes(count, set()) for count in held)
 

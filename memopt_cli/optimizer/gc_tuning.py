@@ -38,15 +38,15 @@ YOUNG = 0
 class Collector(Announcer, Protocol):
     """What is used of the `gc` module."""
 
-    def isenabled(self) -> bool: ...  # noqa: D102
-    def enable(self) -> None: ...  # noqa: D102
-    def disable(self) -> None: ...  # noqa: D102
-    def collect(self, generation: int = 2) -> int: ...  # noqa: D102
-    def freeze(self) -> None: ...  # noqa: D102
-    def unfreeze(self) -> None: ...  # noqa: D102
-    def get_freeze_count(self) -> int: ...  # noqa: D102
-    def get_threshold(self) -> tuple[int, int, int]: ...  # noqa: D102
-    def set_threshold(self, threshold0: int, threshold1: int, threshold2: int, /) -> None: ...  # noqa: D102
+    def isenabled(self) -> bool: ...  # noqa: D102 - as in `gc`
+    def enable(self) -> None: ...  # noqa: D102 - as in `gc`
+    def disable(self) -> None: ...  # noqa: D102 - as in `gc`
+    def collect(self, generation: int = 2) -> int: ...  # noqa: D102 - as in `gc`
+    def freeze(self) -> None: ...  # noqa: D102 - as in `gc`
+    def unfreeze(self) -> None: ...  # noqa: D102 - as in `gc`
+    def get_freeze_count(self) -> int: ...  # noqa: D102 - as in `gc`
+    def get_threshold(self) -> tuple[int, int, int]: ...  # noqa: D102 - as in `gc`
+    def set_threshold(self, threshold0: int, threshold1: int, threshold2: int, /) -> None: ...  # noqa: D102 - as in `gc`
 
 
 class GcProfile(StrEnum):

@@ -124,7 +124,7 @@ class Slab(Books):
         if shared is not None:
             self._give_back(shared)
 
-    def _let_go(self, at: int, control: int, reference: int) -> object:  # noqa: ARG002
+    def _let_go(self, at: int, control: int, reference: int) -> object:  # noqa: ARG002 - as overrides need them
         """Give up what a record refers to; return what of it others keep, or None."""
         return None
 
@@ -147,7 +147,7 @@ class Slab(Books):
                 raise self._exhausted(1)
             return handle
         finally:
-            try:  # noqa: SIM105
+            try:  # noqa: SIM105 - another call, before which Ctrl-C could come
                 self._lock_left()
             except RuntimeError:
                 pass

@@ -79,7 +79,7 @@ class _SizeClass(ObjectPool[bytearray]):
         """Return an idle buffer, or a new one."""
         handle = ObjectPool.acquire(self)
         # In use, so it is there: checking the handle would cost as much as acquiring it.
-        view = memoryview(self._objects[handle & SLOT_MASK])  # type: ignore[arg-type]
+        view = memoryview(self._objects[handle & SLOT_MASK])  # type: ignore[arg-type] # not None
         capacity_bytes = self._capacity_bytes
         return Buffer(
             handle, capacity_bytes, view if size_bytes == capacity_bytes else view[:size_bytes]
@@ -101,11 +101,11 @@ class _SizeClass(ObjectPool[bytearray]):
             raise self._refusal(handle)
         # If somebody still views a part of it, the pool discards it, and that is enough.
         # Two `suppress` would cost as much as all the rest.
-        try:  # noqa: SIM105
+        try:  # noqa: SIM105 - see above
             view.release()
         except BufferError:
             pass
-        try:  # noqa: SIM105
+        try:  # noqa: SIM105 - see above
             ObjectPool.release(self, handle)
         except BufferError:
             pass

@@ -129,7 +129,7 @@ class ObjectPool(Stock[T]):
         except BaseException:
             # Not ours if the interrupt came while waiting. No call but this one, which could
             # be interrupted before it.
-            try:  # noqa: SIM105
+            try:  # noqa: SIM105 - another call
                 self._leave()
             except RuntimeError:
                 pass

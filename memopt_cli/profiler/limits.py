@@ -200,8 +200,8 @@ def _network(tree: ProcTree) -> NetworkLimits:
 
 def _threads(tree: ProcTree) -> tuple[float | None, float | None]:
     """Return the threads that the machine has and may have; loadavg has them as ``1/123``."""
-    words = (tree.text("proc/loadavg") or "").split()
-    used = number(words[3].partition("/")[2]) if len(words) > 3 else None  # noqa: PLR2004
+    words = (tree.text("proc/loadavg") or "").split()[3:4]
+    used = number(words[0].partition("/")[2]) if words else None
     return used, tree.number("proc/sys/kernel/threads-max")
 
 

@@ -87,10 +87,26 @@ class Operation:
     """
 
     __slots__ = (
-        "_budget", "_cost", "_registry", "alone", "blocks", "duration_ns", "highest_traced_bytes",
-        "name", "net_traced_bytes", "parent", "pause_max_ns", "pause_ns", "pauses",
-        "peak_traced_bytes", "rss_bytes", "started_ns", "trace", "traced", "traced_bytes",
-    )  # fmt: skip
+        "_budget",
+        "_cost",
+        "_registry",
+        "alone",
+        "blocks",
+        "duration_ns",
+        "highest_traced_bytes",
+        "name",
+        "net_traced_bytes",
+        "parent",
+        "pause_max_ns",
+        "pause_ns",
+        "pauses",
+        "peak_traced_bytes",
+        "rss_bytes",
+        "started_ns",
+        "trace",
+        "traced",
+        "traced_bytes",
+    )
 
     def __init__(
         self, name: str, *, budget: Budget | None, trace: bool | None, registry: Registry

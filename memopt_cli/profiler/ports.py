@@ -109,5 +109,5 @@ def _loopback_sources(text: str | None) -> int | None:
             address = words[1]
         elif words[-1:] == ["LOCAL"] and address.startswith("127."):
             own.add((address, int(words[0].lstrip("/"))))
-    networks = [2 ** (32 - length) - 2 for _, length in own if length < 31]  # noqa: PLR2004
+    networks = [2 ** (32 - length) - 2 for _, length in own if length < 31]  # noqa: PLR2004 - longer ones have no broadcast address
     return max(networks) if networks else len(own)

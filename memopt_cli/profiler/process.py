@@ -162,7 +162,7 @@ class ProcessReader:
     def _count_fds(self) -> int:
         path = f"/proc/{self.pid}/fd"
         try:
-            return os.stat(path).st_size or len(os.listdir(path))  # noqa: PTH116, PTH208
+            return os.stat(path).st_size or len(os.listdir(path))  # noqa: PTH116, PTH208 - no Path at each sample
         except (FileNotFoundError, ProcessLookupError):
             raise self._gone() from None
         except PermissionError:

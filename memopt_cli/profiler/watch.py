@@ -126,7 +126,7 @@ class Watch:
         except MeasurementError:
             return None
 
-    def _on_collection(self, phase: str, info: dict[str, Any]) -> None:  # noqa: ARG002
+    def _on_collection(self, phase: str, _info: dict[str, Any]) -> None:
         """Count a pause for each operation under way: all threads stand still in it."""
         if phase == "start":
             self._pause_started_ns = perf_counter_ns()

@@ -19,6 +19,12 @@ _MOST_PANELS = 6
 _ROW, _MARGIN, _WIDTH = 0.32, 1.4, 3.0
 """Inches: of a measure's row, of what is around the rows, and of a panel."""
 
+_TITLE_CHARACTERS = 36
+"""What fits above a panel."""
+
+_WIDE = 30
+"""Highest over lowest; from here on, powers of ten are ticks enough."""
+
 
 def comparison(comparisons: Sequence[tuple[str, RunComparison]]) -> Figure | None:
     """
@@ -107,7 +113,7 @@ def _panel(
     axes.set_xlabel("times the base [1]")
     axes.tick_params(axis="y", length=0)
     told = ", ".join(dict.fromkeys(worse))
-    short = told if len(told) <= 36 else f"{len(set(worse))} measures"  # noqa: PLR2004
+    short = told if len(told) <= _TITLE_CHARACTERS else f"{len(set(worse))} measures"
     finish(axes, f"{label}:\n{short or 'nothing'} {'worse' if worse else 'shown to be worse'}")
 
 
@@ -116,7 +122,7 @@ def _ticks(axes: Axes) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter
 
     low, high = axes.get_xlim()
-    wide = high / low > 30  # noqa: PLR2004
+    wide = high / low > _WIDE
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (0.5, 1.0, 2.0)))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())

@@ -136,7 +136,7 @@ def matrix(run: RunFindings) -> Figure | None:
     fitted = [v for v in run.variants if v.cell and _is_drawable(v.memory.per_unit)]
     names = list(dict.fromkeys(variant.name for variant in fitted))
     sized = all(variant.cell.keys() <= {"connections", "agents", "units"} for variant in fitted)
-    if not sized or len({variant.units_peak for variant in fitted}) < 2:  # noqa: PLR2004
+    if not sized or len({variant.units_peak for variant in fitted}) < 2:  # noqa: PLR2004 - one makes no line
         return None
     figure = new_figure(8, 4)
     axes = figure.add_subplot()

@@ -26,6 +26,9 @@ NO_DIFFERENCE = "no difference shown"
 OTHER_SERIES = "not in one series"
 """Both were measured, but one as anonymous memory and the other as heap in use."""
 
+_THREE_FIGURES = 999.5
+"""What rounds to 1000 has more of them; `.3g` would write it with an exponent."""
+
 MARKS = {Verdict.PASSED: "passed", Verdict.CROSSED: "CROSSED", Verdict.INCONCLUSIVE: "inconclusive"}
 
 
@@ -99,7 +102,7 @@ def times(change: Change, *, less: str = "", more: str = "times more") -> str:
 
 
 def _factor(factor: float) -> str:
-    return f"{factor:.3g}" if factor < 1000 else format_count(factor)  # noqa: PLR2004
+    return f"{factor:.3g}" if factor < _THREE_FIGURES else format_count(factor)
 
 
 def seconds(duration_s: float | None) -> str:

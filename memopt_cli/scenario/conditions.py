@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Self
 from pydantic import Field, ValidationError, model_validator
 
 from memopt_cli.scenario.faults import Fault, caught, fault, raised, shown
-
-# Pydantic reads these at run time, from the annotations.
-from memopt_cli.scenario.fields import Duration, ElapsedTime, Name, Switch, Text  # noqa: TC001
+from memopt_cli.scenario.fields import Duration, ElapsedTime, Name, Switch, Text
 from memopt_cli.scenario.nearest import nearest
 from memopt_cli.scenario.section import Section
 from memopt_cli.scenario.thresholds import (

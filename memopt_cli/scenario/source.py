@@ -208,7 +208,7 @@ class _Builder:
         if isinstance(event, yaml.AliasEvent):
             self._problem(event, f"alias '*{event.anchor}'", "Write the value out.")
             return ""
-        assert isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent)  # noqa: S101
+        assert isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent)  # noqa: S101 - nothing else is left
         if event.anchor is not None:
             self._problem(event, f"anchor '&{event.anchor}'", "Write each value out; no aliases.")
         if event.tag is not None:

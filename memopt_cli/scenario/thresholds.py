@@ -115,7 +115,7 @@ def parse_expression(metric: str, text: str) -> Expression:
     if quantile is not None and not 0 <= quantile <= 1:
         raise ValueError(f"there is no p({match['rank']})", "Write a percentile of 0 to 100.")
     limit = _limit(metric, aggregation, match["limit"])
-    operator: Operator = match["operator"]  # type: ignore[assignment]
+    operator: Operator = match["operator"]  # type: ignore[assignment] # the pattern has no other
     return Expression(aggregation, quantile, operator, limit)
 
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-# Pydantic reads it at run time, from the annotations.
-from memopt_cli.scenario.agents import AgentOptions  # noqa: TC001
+from memopt_cli.scenario.agents import AgentOptions
 from memopt_cli.scenario.faults import Fault, fault, fault_of, raised, shown
 from memopt_cli.scenario.fields import (
     Count,

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _RUN_FIELDS = {"scenario", "started_at", "clock", "environment", "outcome"}
 _SELECT_SAMPLES = (
-    f"SELECT {', '.join(layout.SAMPLE_COLUMNS)} FROM samples WHERE variant = ? ORDER BY rowid"  # noqa: S608
+    f"SELECT {', '.join(layout.SAMPLE_COLUMNS)} FROM samples WHERE variant = ? ORDER BY rowid"  # noqa: S608 - our own names
 )
 
 

@@ -261,7 +261,7 @@ class RunWriter:
         with refusals(self.directory):
             # In one statement, so that a kill leaves all of it or nothing.
             self._base.execute(
-                f"INSERT OR REPLACE INTO run VALUES {', '.join(['(?, ?)'] * len(values))}",  # noqa: S608
+                f"INSERT OR REPLACE INTO run VALUES {', '.join(['(?, ?)'] * len(values))}",  # noqa: S608 - question marks only
                 [each for name, value in values.items() for each in (name, json.dumps(value))],
             )
 

@@ -78,9 +78,9 @@ def pairs(seed: int, *, each: int, longer: int = 1, leaky: bool = False) -> Iter
             def made(run: int, leak: float, shares: int) -> tuple[Floats, Floats]:
                 streams = (np.random.default_rng([seed, number, repeat, n]) for n in (9, run))  # noqa: B023 - called at once
                 program = cast("Generator", _Program(*streams))
-                sizes = level + scale * background(at, program) + leak * LONGER * at  # noqa: B023
+                sizes = level + scale * background(at, program) + leak * LONGER * at  # noqa: B023 - called at once
                 kept = SAMPLES * shares
-                return at[:kept] * 1800, np.round(sizes[:kept] / 4096) * 4096  # noqa: B023
+                return at[:kept] * 1800, np.round(sizes[:kept] / 4096) * 4096  # noqa: B023 - called at once
 
             for leak in (0.0, size):
                 yield Pair(

@@ -71,16 +71,15 @@ def test_variants_belong_together_by_cell_and_name() -> None:
     """Two runs of one variant each belong together whatever it is called."""
     cell = {"connections": "10"}
     several = recording(variant(name="a"), variant(name="b"), variant(name="a", cell=cell))
-    single = recording(variant(name="leaky"), baseline=recording(variant(name="clean")))
+    clean = recording(variant(name="clean"))
+    single = recording(variant(name="leaky"), baseline=clean)
 
     paired = pairing.with_baseline(
         recording(*several.variants, variant(name="c"), baseline=several)
     )
 
     assert [(*several.variants, None)] == [tuple(one.beside for one in paired.variants)]
-    assert [single.baseline.variants[0]] == [  # type: ignore[union-attr]
-        one.beside for one in pairing.with_baseline(single).variants
-    ]
+    assert [clean.variants[0]] == [one.beside for one in pairing.with_baseline(single).variants]
     assert several is pairing.with_baseline(several)
 
 

@@ -58,10 +58,13 @@ Document = dict[str, Any]
 def new_document() -> Document:
     """Return a state of nested dicts, as many servers keep one."""
     return {
-        "number": 0, "received": 0, "user": None, "pending": {},
+        "number": 0,
+        "received": 0,
+        "user": None,
+        "pending": {},
         "metadata": {"agent": None, "version": None},
         "capabilities": {"tools": {"listChanged": True}, "resources": {"subscribe": False}},
-    }  # fmt: skip
+    }
 
 
 def clear_document(state: Document) -> None:
@@ -159,9 +162,13 @@ def object_rows() -> list[Row]:
         rows += [
             Row(kind, "one at a time", timed(fresh_steady, BURST), timed(pooled_steady, BURST)),
             Row(kind, "burst of 1,000", timed(fresh_burst, BURST), timed(pooled_burst, BURST)),
-            Row(kind, "burst of 1,000 by one call",
-                timed(fresh_burst, BURST), timed(pooled_many, BURST)),
-        ]  # fmt: skip
+            Row(
+                kind,
+                "burst of 1,000 by one call",
+                timed(fresh_burst, BURST),
+                timed(pooled_many, BURST),
+            ),
+        ]
     return rows
 
 
@@ -236,9 +243,10 @@ def buffer_rows(size_bytes: int, kind: str) -> list[Row]:
         Row(kind, "one at a time", timed(do.fresh_steady, 100), timed(do.pooled_steady, 100)),
         Row(kind, burst, timed(do.fresh_burst, do.burst), timed(do.pooled_burst, do.burst)),
         Row(kind, "target of recv_into", timed(do.fresh_read, 100), timed(do.pooled_read, 100)),
-        Row(kind, "payload copied in anyway",
-            timed(do.fresh_copy, 100), timed(do.pooled_copy, 100)),
-    ]  # fmt: skip
+        Row(
+            kind, "payload copied in anyway", timed(do.fresh_copy, 100), timed(do.pooled_copy, 100)
+        ),
+    ]
 
 
 MEASURES = ("CPU per arrival", "longest collection", "all collections, per arrival")
@@ -264,8 +272,10 @@ def churned(kind: str, variant: str) -> list[float]:
     """Return what a process of its own found, in nanoseconds."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks.bench_pooling", kind, variant],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     found: list[float] = json.loads(done.stdout)
     return found
 

@@ -190,8 +190,10 @@ def print_memory() -> None:
     for order in ("fifo", "lifo"):
         done = subprocess.run(
             [sys.executable, "-m", "tests.benchmarks.bench_pools", order],
-            check=True, capture_output=True, text=True,
-        )  # fmt: skip
+            check=True,
+            capture_output=True,
+            text=True,
+        )
         print(done.stdout, end="")
 
 

@@ -45,7 +45,7 @@ while True:
 
 def _rings_bytes() -> int:
     total = 0
-    for path in Path("/dev/shm").glob("memopt-watch-*/*.ring"):  # noqa: S108
+    for path in Path("/dev/shm").glob("memopt-watch-*/*.ring"):  # noqa: S108 - where rings are
         try:
             total += path.stat().st_blocks * 512
         except FileNotFoundError:

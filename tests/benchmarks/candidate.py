@@ -33,7 +33,7 @@ def table_of(kind: str) -> memoryview[int]:
 
     An array would first fill memory that the process has freed, and seem to cost less.
     """
-    return memoryview(reserve(CAPACITY * array(kind).itemsize)).cast(kind)  # type: ignore[call-overload, no-any-return]
+    return memoryview(reserve(CAPACITY * array(kind).itemsize)).cast(kind)  # type: ignore[call-overload, no-any-return] # of any kind
 
 
 @dataclass(frozen=True, slots=True)

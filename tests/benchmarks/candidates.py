@@ -158,7 +158,7 @@ class Slots(Candidate):
     def drop(self, found: Any) -> None:
         """Nothing more than to forget it."""
 
-    def put(self, number: int, found: Any) -> None:  # noqa: ARG002
+    def put(self, number: int, found: Any) -> None:  # noqa: ARG002 - as all are called
         """Append to the list of all."""
         assert isinstance(self.places, list)
         self.places.append(found)

@@ -71,10 +71,10 @@ def test_each_way_to_keep_a_state_has_a_figure_in_each_row() -> None:
 def test_ratios_are_of_the_other_way_over_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice the bytes, half the time of a message, and the same collector are said to be so."""
 
-    def memory_of(name: str, kind: str, count: int) -> Memory:  # noqa: ARG001
+    def memory_of(name: str, kind: str, count: int) -> Memory:  # noqa: ARG001 - as the real one is called
         return Memory(64 if name == OURS else 128, 0.0, 0.0)
 
-    def work_of(name: str, count: int) -> Work:  # noqa: ARG001
+    def work_of(name: str, count: int) -> Work:  # noqa: ARG001 - as the real one is called
         message_ns = 800 if name == OURS else 400
         operations = {"acquire": Times(0, 0, 1), "release": Times(0, 0, 2)}
         operations["message"] = Times(0, 0, message_ns)

@@ -111,7 +111,7 @@ def lived(
                 pass
         finally:
             # As a kill does: what is not written by now never is.
-            stream.close()  # type: ignore[attr-defined]
+            stream.close()  # type: ignore[attr-defined] # it is a generator
     return reader.read(folder)
 
 

@@ -121,7 +121,7 @@ def test_a_watch_that_is_given_up_leaves_nothing(watcher: Watcher) -> None:
         watcher.events.append(event)
         if watcher.agents() == 2:
             break
-    events.close()  # type: ignore[attr-defined]
+    events.close()  # type: ignore[attr-defined] # it is a generator
 
     assert [] == [event.pid for event in watcher.all(ProcessAppeared) if living(event.pid)]
     assert [] == [each for each in threading.enumerate() if each.name.startswith("investigation")]

@@ -105,7 +105,7 @@ def test_one_bad_handle_refuses_the_batch(bad: str) -> None:
     before = books(pool), contents(pool, handles)
 
     with pytest.raises(StaleHandle if bad == "stale" else ForeignHandle):
-        pool.note_received_many([*handles, *handles[:70], wrong], [1] * 271, 1.0)  # type: ignore[list-item]
+        pool.note_received_many([*handles, *handles[:70], wrong], [1] * 271, 1.0)  # type: ignore[list-item] # refused: that is tested
 
     assert before == (books(pool), contents(pool, handles))
 
@@ -195,8 +195,10 @@ def test_a_finaliser_may_release_what_the_batch_is_about(
         assert [3, 3, 3] == pool.column("received", left).tolist()
         for handle in fresh:
             assert (0, 0, 0.0) == (
-                pool[handle].received, pool[handle].received_bytes, pool[handle].last_seen_s,
-            )  # fmt: skip
+                pool[handle].received,
+                pool[handle].received_bytes,
+                pool[handle].last_seen_s,
+            )
         pool.release_many(pool.handles())
         assert {0} == set(pool.column("received", pool.acquire_many(4)).tolist())
     assert step > 20

@@ -185,8 +185,10 @@ def test_a_pool_gives_documents_numbers_and_takes_them_back() -> None:
         ]
 
     assert (10, 10, 100) == (
-        len(pool.documents), store.stats().documents, store.stats().references,
-    )  # fmt: skip
+        len(pool.documents),
+        store.stats().documents,
+        store.stats().references,
+    )
     assert len(pool.documents._kept) <= 21
     pool.release_many(handles)
     assert (0, CapabilityStats(0, 0, 0)) == (len(pool.documents), store.stats())

@@ -260,9 +260,17 @@ def test_what_was_elsewhere_and_is_not_any_more_leaves_no_trace(pool: StatePool)
     state.share_metadata({"a": 1})
     state.share_metadata({})
     state.update(
-        phase=Phase.CONNECTING, pending=(), retained=(), capabilities=None,
-        number=0, opened_at_s=0, last_seen_s=0, received=0, received_bytes=0, checksum=0,
-    )  # fmt: skip
+        phase=Phase.CONNECTING,
+        pending=(),
+        retained=(),
+        capabilities=None,
+        number=0,
+        opened_at_s=0,
+        last_seen_s=0,
+        received=0,
+        received_bytes=0,
+        checksum=0,
+    )
 
     assert encode(pool, plain) == encode(pool, handle) == encode(pool, handle, compress=True)
 
@@ -465,9 +473,12 @@ def test_an_idle_state_is_small(pending: int, pool: StatePool) -> None:
     """40 bytes, and four for each small request id that is pending."""
     handle = pool.acquire()
     pool[handle].update(
-        phase=Phase.READY, number=100_000, opened_at_s=1.5, last_seen_s=2.5,
+        phase=Phase.READY,
+        number=100_000,
+        opened_at_s=1.5,
+        last_seen_s=2.5,
         pending=tuple(range(pending)),
-    )  # fmt: skip
+    )
 
     assert 40 + 4 * pending == len(encode(pool, handle))
 

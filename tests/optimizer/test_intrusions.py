@@ -166,9 +166,19 @@ class Scene:
 
 
 ACTS = (
-    "acquire", "acquire_many", "copy", "release", "release_many", "trim", "configure",
-    "write", "share", "clear", "messages", "stats",
-)  # fmt: skip
+    "acquire",
+    "acquire_many",
+    "copy",
+    "release",
+    "release_many",
+    "trim",
+    "configure",
+    "write",
+    "share",
+    "clear",
+    "messages",
+    "stats",
+)
 MORE = ("copy", "configure", "write", "messages", "stats") if THOROUGH else ()
 INTRUSIONS = ("acquire_many", "release", "trim", *MORE)
 STRIDE = 1 if THOROUGH else 17

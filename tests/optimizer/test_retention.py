@@ -178,7 +178,7 @@ def test_a_replacement_that_fails_halfway_changes_nothing(
     state.retain(NOISE, window=2)
 
     with pytest.raises(WrongFieldType):
-        state.restore_retained([(REPETITION, False), ("text", False)])  # type: ignore[list-item]
+        state.restore_retained([(REPETITION, False), ("text", False)])  # type: ignore[list-item] # refused: that is tested
 
     assert ((NOISE,), 1) == (state.retained_payloads(), payloads.references())
 

@@ -451,7 +451,7 @@ def test_handles_are_those_of_one_moment() -> None:
         if not taken:
             taken.extend([pool.acquire(), pool.acquire()])
 
-    pool._views = pool.views()._replace(keys=Torn(pool.views().keys, acquire_two))  # type: ignore[arg-type]
+    pool._views = pool.views()._replace(keys=Torn(pool.views().keys, acquire_two))  # type: ignore[arg-type] # a stand-in
 
     assert taken == pool.handles().tolist()
     assert [0, 3] == [slot_of(handle) for handle in taken]

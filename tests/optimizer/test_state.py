@@ -177,8 +177,11 @@ def test_numbers_of_numpy_become_pythons(state: CompactState) -> None:
         setattr(state, name, number)
 
     assert (7, -7, 2**64 - 1, 1.5) == (
-        state.number, state.checksum, state.received, state.opened_at_s,
-    )  # fmt: skip
+        state.number,
+        state.checksum,
+        state.received,
+        state.opened_at_s,
+    )
     assert {int, float} == {
         type(value) for value in (state.number, state.checksum, state.received, state.opened_at_s)
     }
@@ -329,16 +332,28 @@ def test_a_message_is_accounted_for_whatever_the_counts_are(
         state.note_received(size_bytes, 2.5, checksum)
 
     assert (before + 2, before + 2 * size_bytes, checksum, 2.5) == (
-        state.received, state.received_bytes, state.checksum, state.last_seen_s,
-    )  # fmt: skip
+        state.received,
+        state.received_bytes,
+        state.checksum,
+        state.last_seen_s,
+    )
 
 
 @pytest.mark.parametrize("before", [7, 2**32 - 1])
 @pytest.mark.parametrize(
     "message",
-    [("1", 1.0, 1), (1.0, 1.0, 1), (None, 1.0, 1), (1, "now", 1), (1, 10**400, 1),
-     (1, None, 1), (1, 1.0, "1"), (1, 1.0, 1.0), (1, 1.0, None)],
-)  # fmt: skip
+    [
+        ("1", 1.0, 1),
+        (1.0, 1.0, 1),
+        (None, 1.0, 1),
+        (1, "now", 1),
+        (1, 10**400, 1),
+        (1, None, 1),
+        (1, 1.0, "1"),
+        (1, 1.0, 1.0),
+        (1, 1.0, None),
+    ],
+)
 def test_a_wrong_message_changes_nothing(
     message: tuple[Any, Any, Any], before: int, state: CompactState
 ) -> None:
@@ -349,8 +364,11 @@ def test_a_wrong_message_changes_nothing(
         state.note_received(*message)
 
     assert (before, before, before, 5.0) == (
-        state.received, state.received_bytes, state.checksum, state.last_seen_s,
-    )  # fmt: skip
+        state.received,
+        state.received_bytes,
+        state.checksum,
+        state.last_seen_s,
+    )
 
 
 def test_a_cleared_state_is_empty(plain_pool: StatePool, full: CompactState) -> None:
@@ -432,8 +450,12 @@ def test_capabilities_released_by_somebody_else_are_an_error_at_the_end(way: str
         with pytest.raises(ExceptionGroup):
             pool.release_many(left)
     assert (0, (0, 0), 0, {}, {}) == (
-        len(pool), pool.metadata.entries(), len(pool.documents), pool._pending, pool._retained,
-    )  # fmt: skip
+        len(pool),
+        pool.metadata.entries(),
+        len(pool.documents),
+        pool._pending,
+        pool._retained,
+    )
     assert 0 == store.stats().references
 
 

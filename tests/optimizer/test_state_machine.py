@@ -156,10 +156,16 @@ class StatePoolMachine(RuleBasedStateMachine):
         stale = data.draw(st.sampled_from(self.stale)) if self.stale else 0
         live = self.one(data) if self.live else 1 << 24
         bad: Any = {
-            "double": stale, "stale": stale, "foreign": self.foreign,
-            "next": live + (1 << 24), "None": None, "float": float(live), "negative": -live,
-            "huge": live << 64, "beyond": live | 0xFF_FFFF,
-        }[kind]  # fmt: skip
+            "double": stale,
+            "stale": stale,
+            "foreign": self.foreign,
+            "next": live + (1 << 24),
+            "None": None,
+            "float": float(live),
+            "negative": -live,
+            "huge": live << 64,
+            "beyond": live | 0xFF_FFFF,
+        }[kind]
         before = books(self.pool, self.payloads)
 
         known = type(bad) is int and bad in self.stale

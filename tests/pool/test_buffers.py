@@ -131,7 +131,7 @@ def test_a_buffer_of_another_pool_is_foreign(size: int) -> None:
 def test_garbage_is_foreign() -> None:
     """What is no buffer is refused."""
     with pytest.raises(ForeignHandle, match="type int is no buffer"):
-        BufferPool().release(7)  # type: ignore[arg-type]
+        BufferPool().release(7)  # type: ignore[arg-type] # refused: that is tested
 
 
 def test_a_lease_ends_with_its_block() -> None:
@@ -278,7 +278,7 @@ def test_impossible_settings_change_nothing(change: dict[str, int], message: str
     before = pool.info()
 
     with pytest.raises(PoolError, match=message) as caught:
-        pool.configure(**change)  # type: ignore[arg-type]
+        pool.configure(**change)  # type: ignore[arg-type] # of the test's own
 
     assert caught.value.hint
     assert before == pool.info()
@@ -288,7 +288,7 @@ def test_impossible_settings_change_nothing(change: dict[str, int], message: str
 def test_an_unknown_setting_is_an_error() -> None:
     """A misspelled setting is refused, not ignored."""
     with pytest.raises(TypeError, match="max_size"):
-        BufferPool().configure(max_size=3)  # type: ignore[call-arg]
+        BufferPool().configure(max_size=3)  # type: ignore[call-arg] # refused: that is tested
 
 
 def test_a_forged_buffer_is_foreign() -> None:
@@ -299,7 +299,7 @@ def test_a_forged_buffer_is_foreign() -> None:
 
     for handle in (lent.handle + 1, -1, "x"):
         with pytest.raises(ForeignHandle):
-            pool.release(Buffer(handle, lent.capacity_bytes, lent.view))  # type: ignore[arg-type]
+            pool.release(Buffer(handle, lent.capacity_bytes, lent.view))  # type: ignore[arg-type] # refused: that is tested
 
     assert before == pool.stats()
     assert len(lent.view) == 64 * KIB
@@ -320,5 +320,5 @@ def test_a_buffer_is_a_plain_value() -> None:
     buffer = BufferPool().acquire()
 
     with pytest.raises(AttributeError):
-        buffer.handle = 3  # type: ignore[misc]
+        buffer.handle = 3  # type: ignore[misc] # read-only: that is tested
     assert isinstance(buffer, Buffer)

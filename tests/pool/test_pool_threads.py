@@ -515,8 +515,11 @@ def test_a_fork_leaves_parent_and_child_with_a_pool(kind: str) -> None:
     """A child does not wait for a lock that a thread of its parent held, and both go on."""
     done = subprocess.run(
         [sys.executable, "-c", FORK.format(kind=kind)],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
     assert (done.stdout, done.stderr, done.returncode) == ("parent and child are well\n", "", 0)
 
@@ -547,7 +550,10 @@ def test_a_fork_within_a_reset_keeps_the_lock_with_its_holder() -> None:
     """The thread that forks in the middle of a release finishes it, in both processes."""
     done = subprocess.run(
         [sys.executable, "-c", FORK_WITHIN],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
     assert (done.stdout, done.stderr, done.returncode) == ("both are well\n", "", 0)

@@ -28,12 +28,10 @@ print(json.dumps([after.in_use_bytes - before.in_use_bytes, after.blocks - befor
 """
 
 
-def run(script: str, **streams: int) -> subprocess.CompletedProcess[str]:
+def run(script: str) -> subprocess.CompletedProcess[str]:
     """Run a script in a process of its own."""
-    settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
-    return subprocess.run(  # type: ignore[call-overload,no-any-return]
-        [sys.executable, "-c", HEADER + script], text=True, check=False, **settings
-    )
+    words = [sys.executable, "-c", HEADER + script]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
 
 
 def grown(expression: str) -> list[int]:

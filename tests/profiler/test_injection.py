@@ -210,8 +210,8 @@ def test_the_ring_is_resident_from_the_start(watch: Watch) -> None:
     watched.said()
     agent = watched.agent()
 
-    with open(f"/proc/{watched.process.pid}/smaps", encoding="utf-8") as opened:  # noqa: PTH123
-        own = opened.read().partition(str(agent.path))[2].partition("\nRss:")[2]
+    maps = Path(f"/proc/{watched.process.pid}/smaps").read_text("utf-8")
+    own = maps.partition(str(agent.path))[2].partition("\nRss:")[2]
 
     assert memopt_agent.RECORDED_BYTES <= int(own.split()[0]) * 1024 < 65536
 

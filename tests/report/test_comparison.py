@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 
 from memopt_cli.analysis.comparing import RunComparison, compare_runs
+from memopt_cli.analysis.comparison import Change
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.regressions import judge, parse
 from memopt_cli.analysis.results import Estimate, ThresholdResult, Verdict
@@ -19,6 +20,7 @@ from memopt_cli.report.comparison_plot import comparison as figure
 from memopt_cli.report.comparison_schema import json_schema
 from memopt_cli.report.github import job_summary, workflow_commands
 from memopt_cli.report.junit import junit
+from memopt_cli.report.wording import times
 from tests.making import distribution, estimate, found, run
 from tests.report.test_outputs import SCHEMA
 
@@ -135,3 +137,11 @@ def test_the_figure_says_what_is_worse() -> None:
         "optimized:\nmemory per connection worse",
     ]
     assert figure([("new", compare_runs(run(), run()))]) is None
+
+
+@pytest.mark.parametrize(("factor", "told"), [(999.4, "999"), (999.6, "1,000"), (12345, "12,345")])
+def test_a_factor_has_no_exponent(factor: float, told: str) -> None:
+    """Three figures below a thousand, and all that stand before the point from there on."""
+    fell = Change(Estimate.exact(factor), Estimate.exact(1.0), factor, factor, factor)
+
+    assert f"{told} ({told} to {told})" == times(fell)

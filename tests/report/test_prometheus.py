@@ -43,7 +43,7 @@ def test_the_file_is_one_group_of_alerts() -> None:
 @pytest.mark.parametrize("rule", GROUP["rules"], ids=lambda rule: rule["alert"])
 def test_each_expression_is_promql_over_our_series(rule: dict[str, str]) -> None:
     """Prometheus' grammar reads it, and `memopt report --format openmetrics` writes its series."""
-    told: Any = list(text_string_to_metric_families(openmetrics([summary.of_run(run(found()))])))  # type: ignore[no-untyped-call]
+    told: Any = list(text_string_to_metric_families(openmetrics([summary.of_run(run(found()))])))
     written = {family.name for family in told}
     read = {one.name for one in _selectors(promql_parser.parse(rule["expr"]))}
 

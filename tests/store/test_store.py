@@ -113,8 +113,8 @@ def plain(run: Recording) -> object:
         variants=tuple(
             replace(
                 one,
-                pauses={key: found.words.tolist() for key, found in one.pauses.items()},  # type: ignore[misc]
-                latency={key: found.words.tolist() for key, found in one.latency.items()},  # type: ignore[misc]
+                pauses={key: found.words.tolist() for key, found in one.pauses.items()},  # type: ignore[misc] # to compare as lists
+                latency={key: found.words.tolist() for key, found in one.latency.items()},  # type: ignore[misc] # to compare as lists
             )
             for one in run.variants
         ),

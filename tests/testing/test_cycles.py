@@ -110,4 +110,4 @@ def test_a_cache_that_outlasts_the_first_round_is_no_leak() -> None:
 def test_what_cannot_be_asked(settings: dict[str, int]) -> None:
     """What cannot give a verdict is refused."""
     with pytest.raises(UsageError):
-        cycle_test(Agent, **settings)  # type: ignore[arg-type]
+        cycle_test(Agent, **settings)  # type: ignore[arg-type] # refused: that is tested

@@ -13,7 +13,7 @@ page for the text of a request, and the text of the reply.
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found, unused-ignore]
+import _signal
 import _thread
 import gc
 import mmap
@@ -63,10 +63,9 @@ asks: with the usual 5 ms the agent was kept waiting for longer than 30 s.
 """
 
 _MICROSECOND = 1e-6
-_UNTRACKED_MAPS = (3, 13)
 _ABOVE_PROGRAM = 200
 _STACK_BYTES = 256 * 1024
-_HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
+_HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class Refused(Exception):
@@ -78,7 +77,7 @@ class Ring:
 
     def __init__(self, folder: str) -> None:
         now = time.monotonic_ns()
-        path = "%s/%d-%d.ring" % (folder, os.getpid(), now)  # noqa: UP031 - the cheapest
+        path = f"{folder}/{os.getpid()}-{now}.ring"
         self._folder = folder
         if not self.has_room():
             raise OSError("there is no room for another ring")
@@ -110,8 +109,8 @@ def _mapped(descriptor: int) -> tuple[mmap.mmap, int]:
     Before 3.13 a map keeps a copy of its descriptor, at the lowest free number;
     the numbers below `_ABOVE_PROGRAM` are therefore taken while it is made.
     """
-    if sys.version_info >= _UNTRACKED_MAPS:
-        return mmap.mmap(descriptor, SIZE_BYTES, trackfd=False), -1  # type: ignore[call-arg, unused-ignore]
+    if sys.version_info >= (3, 13):
+        return mmap.mmap(descriptor, SIZE_BYTES, trackfd=False), -1
     taken: list[int] = []
     try:
         while not taken or taken[-1] < _ABOVE_PROGRAM:
@@ -200,7 +199,7 @@ class Agent:
     def _serve(self, seen: int) -> None:
         # Bound here: at the interpreter's end, module globals are gone before this thread is.
         ring, leave, answer = self.ring, self.leave, self._answer
-        threads, hurry, be_patient = _thread._count, self._hurry, self.be_patient  # noqa: SLF001
+        threads, hurry, be_patient = _thread._count, self._hurry, self.be_patient  # noqa: SLF001 - as in `listen`
         while not leave.acquire(True, LOOK_EVERY_S):
             number = ring.words[REQUESTED]
             if number != seen:
@@ -255,7 +254,7 @@ _folder = ""
 
 def install(folder: str) -> None:
     """Begin in this process, and in each that it forks; does nothing without a folder."""
-    global _agent, _folder  # noqa: PLW0603
+    global _agent, _folder
     if _agent is not None or not folder:
         return
     _folder = folder
@@ -268,7 +267,7 @@ def install(folder: str) -> None:
 def _before_fork() -> None:
     # What a fork needs is loaded with the first of them: most programs never fork.
     if _agent is not None:
-        try:  # noqa: SIM105 - contextlib would be imported into the program
+        try:
             _loaded("memopt_forks").before(_agent)
         except Exception:  # noqa: BLE001, S110 - the child has no agent then, see below
             pass
@@ -280,7 +279,7 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork() -> None:
-    global _agent  # noqa: PLW0603
+    global _agent
     left, _agent = _agent, None
     try:
         if left is not None:
@@ -298,7 +297,7 @@ def _loaded(name: str) -> ModuleType:
         from _frozen_importlib import module_from_spec
         from _frozen_importlib_external import spec_from_file_location
 
-        spec = spec_from_file_location(name, "%s/%s.py" % (_HERE, name))  # noqa: UP031
+        spec = spec_from_file_location(name, f"{_HERE}/{name}.py")
         if spec is None or spec.loader is None:
             raise ImportError(name)
         module = module_from_spec(spec)

@@ -84,7 +84,7 @@ def _rehearse(agent: memopt_agent.Agent) -> bool:
 
     A program that is large already would be stopped for too long.
     """
-    global _rehearsals  # noqa: PLW0603
+    global _rehearsals
     _rehearsals -= 1
     small = sys.getallocatedblocks() < MOST_BLOCKS_TO_REHEARSE
     if small and sys.version_info >= _OLDEST_ATTRIBUTED:
@@ -138,7 +138,9 @@ def _heap(_agent: memopt_agent.Agent, rest: list[str]) -> dict[str, Any]:
 def _census(_agent: memopt_agent.Agent, rest: list[str]) -> dict[str, Any]:
     """``census deep|- [PATH]``."""
     deep, path = rest[0] == "deep", rest[1:]
-    return _module("memopt_census").census(deep=deep, operations=lambda: _number(path))  # type: ignore[no-any-return]
+    census = _module("memopt_census").census
+    found: dict[str, Any] = census(deep=deep, operations=lambda: _number(path))
+    return found
 
 
 def _window(agent: memopt_agent.Agent, rest: list[str]) -> dict[str, Any]:
@@ -146,7 +148,9 @@ def _window(agent: memopt_agent.Agent, rest: list[str]) -> dict[str, Any]:
     seconds, containers, types = rest
     idents = [] if containers == "-" else [int(each) for each in containers.split(",")]
     names = [] if types == "-" else types.split(",")
-    return _module("memopt_tracing").window(agent, float(seconds), idents, names)  # type: ignore[no-any-return]
+    window = _module("memopt_tracing").window
+    found: dict[str, Any] = window(agent, float(seconds), idents, names)
+    return found
 
 
 def _holders(_agent: memopt_agent.Agent, rest: list[str]) -> dict[str, Any]:
@@ -154,7 +158,8 @@ def _holders(_agent: memopt_agent.Agent, rest: list[str]) -> dict[str, Any]:
     containers, types = rest
     idents = [] if containers == "-" else [int(each) for each in containers.split(",")]
     names = [] if types == "-" else types.split(",")
-    return _module("memopt_holders").holders(idents, names)  # type: ignore[no-any-return]
+    found: dict[str, Any] = _module("memopt_holders").holders(idents, names)
+    return found
 
 
 def _number(path: list[str]) -> float | None:

@@ -17,7 +17,7 @@ import sys
 import time
 
 # Of the C module: `collections` itself is 300 KB that a small program does without.
-from _collections import (  # type: ignore[import-not-found]
+from _collections import (
     OrderedDict,
     _count_elements,
     defaultdict,
@@ -225,4 +225,4 @@ def _is_container(kind: type) -> bool:
 def _name(kind: type) -> str:
     module = getattr(kind, "__module__", "")
     name = getattr(kind, "__qualname__", kind.__name__)
-    return name if module == "builtins" else "%s.%s" % (module, name)  # noqa: UP031
+    return name if module == "builtins" else f"{module}.{name}"

@@ -85,4 +85,4 @@ def _is_listening(agent: memopt_agent.Agent) -> bool:
 
 
 def _threads() -> int:
-    return os.stat("/proc/self/task").st_nlink  # noqa: PTH116 - pathlib is not loaded
+    return os.stat("/proc/self/task").st_nlink

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from _collections import deque  # type: ignore[import-not-found]
+from _collections import deque
 from _heapq import heappop, heappush
 from itertools import compress, repeat
 from operator import is_
@@ -28,7 +28,7 @@ PASSES = 16
 
 _SAMPLE = 20
 _TRIED = 2
-_HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
+_HERE = os.path.dirname(os.path.abspath(__file__))
 _MODULE, _FUNCTION, _SLOT = "module", "function", "member_descriptor"
 _SUSPENDED = {"generator": "gi", "coroutine": "cr", "async_generator": "ag"}
 _UNNAMED = {_FUNCTION, "cell", *_SUSPENDED}
@@ -63,7 +63,7 @@ def _contents(container: Any, census: Any) -> str:
     members = census.newest(container, _SAMPLE)[:_SAMPLE]
     kinds = [type(group[-1]).__name__ for group in members]
     of = max(kinds, key=kinds.count, default="no")
-    return "%s of %s %s objects" % (type(container).__name__, format(len(container), ","), of)  # noqa: UP031
+    return f"{type(container).__name__} of {len(container):,} {of} objects"
 
 
 def path(target: Any, ignored: set[int]) -> str:
@@ -135,7 +135,7 @@ def _key(found_in: dict[Any, Any], value: Any) -> str:
         key = next(compress(found_in.keys(), same), None)
     except RuntimeError:  # the program has changed it meanwhile
         key = None
-    return "[%r]" % (key,) if type(key) in (str, int, bytes) else "[...]"  # noqa: UP031
+    return f"[{key!r}]" if type(key) in (str, int, bytes) else "[...]"
 
 
 def _attribute(owner: Any, value: Any) -> str:
@@ -151,7 +151,7 @@ def _attribute(owner: Any, value: Any) -> str:
     try:
         names = object.__getattribute__(owner, "__dict__")
     except AttributeError:
-        return ".(%s)" % type(owner).__name__  # noqa: UP031
+        return f".({type(owner).__name__})"
     return next(("." + name for name, each in list(names.items()) if each is value), ".(...)")
 
 
@@ -159,12 +159,12 @@ def _root(referrer: Any) -> str:
     """Return the name of what needs no further holder: a class, a function, a suspended one."""
     kind = type(referrer).__name__
     if isinstance(referrer, type):
-        return "%s.%s" % (referrer.__module__, referrer.__qualname__)  # noqa: UP031
+        return f"{referrer.__module__}.{referrer.__qualname__}"
     if kind == _FUNCTION:
-        return "%s.%s()" % (referrer.__module__, referrer.__qualname__)  # noqa: UP031
+        return f"{referrer.__module__}.{referrer.__qualname__}()"
     if kind in _SUSPENDED:
         code = getattr(referrer, _SUSPENDED[kind] + "_code")
-        return "a local of suspended %s()" % referrer.__qualname__ if code else ""  # noqa: UP031
+        return f"a local of suspended {referrer.__qualname__}()" if code else ""
     return ""
 
 
@@ -183,7 +183,7 @@ def _in_running_function(steps_of: dict[int, Steps]) -> str:
         if names:
             module = frame.f_globals.get("__name__", "?")
             name, steps = names[0]
-            return "local %s of %s.%s()%s" % (name, module, frame.f_code.co_name, "".join(steps))  # noqa: UP031
+            return f"local {name} of {module}.{frame.f_code.co_name}(){''.join(steps)}"
     return ""
 
 

@@ -40,13 +40,13 @@ MOST_TRACES_BYTES = 8 << 20
 
 MOST_LINES = 100
 _LOOK_EVERY_S = 0.05
-_HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
+_HERE = os.path.dirname(os.path.abspath(__file__))
 _RAW, _MEM, _OBJ = 0, 1, 2
 _MANAGED_DICT = 1 << 4  # Py_TPFLAGS_MANAGED_DICT
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement
 _HIDDEN_BYTES = 32  # the collector's header and the two words for inline attributes
 if sys.version_info[:2] == (3, 11):
-    _traceback_at = ctypes.pythonapi._PyTraceMalloc_GetTraceback  # noqa: SLF001
+    _traceback_at = ctypes.pythonapi._PyTraceMalloc_GetTraceback  # noqa: SLF001 - by address
     _traceback_at.restype = ctypes.py_object
     _traceback_at.argtypes = [ctypes.c_uint, ctypes.c_size_t]
 
@@ -73,7 +73,7 @@ def refusal() -> str:
 
 def begin() -> None:
     """Start tracing; raises `Refused` where that is not safe."""
-    global _originals  # noqa: PLW0603
+    global _originals
     if reason := refusal():
         raise sys.modules["memopt_agent"].Refused(reason)
     originals = {domain: _allocator(domain) for domain in (_RAW, _MEM, _OBJ)}
@@ -248,7 +248,7 @@ def _traced(census: Any, name: str) -> list[Any]:
 
 
 def _traced_plain(chosen: list[Any]) -> Iterator[Any]:
-    return islice(filter(_tracemalloc._get_object_traceback, chosen), NEWEST)  # noqa: SLF001
+    return islice(filter(_tracemalloc._get_object_traceback, chosen), NEWEST)  # noqa: SLF001 - as tracemalloc does
 
 
 def _traced_hidden(chosen: list[Any]) -> Iterator[Any]:
@@ -273,7 +273,8 @@ def _line(each: Any) -> Line | None:
         frames = _tracemalloc._get_object_traceback(each)  # noqa: SLF001 - as tracemalloc does
     if not frames or frames[0][0].startswith(_HERE):
         return None
-    return frames[0]  # type: ignore[no-any-return]
+    newest: Line = frames[0]
+    return newest
 
 
 def _allocator(domain: int) -> _Allocator:

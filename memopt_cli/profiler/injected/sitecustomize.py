@@ -4,10 +4,10 @@
 import os
 import sys
 
-_HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
+_HERE = os.path.dirname(os.path.abspath(__file__))
 
 if sys.version_info >= (3, 8) and sys.implementation.name == "cpython":
-    try:  # noqa: SIM105 - contextlib would be imported into every program
+    try:
         __import__("memopt_agent").install(os.environ.get("MEMOPT_WATCH", ""))
     except Exception:  # noqa: BLE001, S110 - whatever fails here must not fail the program
         pass
