@@ -61,7 +61,7 @@ class EarlyLooks:
 
     >>> looks = EarlyLooks()
     >>> [share for share in (0.2, 0.3, 0.4, 0.5, 0.6, 0.7) if looks.settled(share, z=9.0)]
-    [0.6, 0.7]
+    [0.7]
     """
 
     def __init__(self) -> None:
