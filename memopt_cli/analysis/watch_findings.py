@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from typing import TYPE_CHECKING
 
@@ -25,9 +26,10 @@ from memopt_cli.profiler.histogram import merged
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from memopt_cli.analysis.readings import Readings
     from memopt_cli.analysis.results import ThresholdResult
     from memopt_cli.analysis.watch_limits import WatchLimits
-    from memopt_cli.analysis.watching import ProcessRecording, Reading, WatchRecording
+    from memopt_cli.analysis.watching import ProcessRecording, WatchRecording
 
 WHOLE = 0.9
 """A process that lived for this share of the watch must have a verdict; others may."""
@@ -105,7 +107,7 @@ def _process(
             limits,
             readings=readings,
             null=watch_growth.null_of(recorded),
-            beside=recorded.beside.readings if recorded.beside else (),
+            beside=recorded.beside.readings if recorded.beside else None,
             now_bytes=now_bytes,
             limit_bytes=limit_bytes,
         ),
@@ -120,7 +122,7 @@ def _process(
         gc_pause_share=_share(None if recorded.inside else pauses.total_s, watched_s),
         pauses_lost=recorded.pauses_lost,
         cpu_share=_share(last.cpu_s - readings[0].cpu_s if last else None, watched_s),
-        peak_rss_bytes=max((one.rss_bytes for one in readings), default=None),
+        peak_rss_bytes=max(readings.column("rss_bytes"), default=None),
         last_anonymous_bytes=last.resident_anonymous_bytes if last else None,
         fragmentation=_fragmentation(readings),
         threads=last.threads if last else None,
@@ -133,17 +135,17 @@ def _share(part_s: float | None, watched_s: float) -> float | None:
     return None if part_s is None or watched_s <= 0 else part_s / watched_s
 
 
-def _fragmentation(readings: Sequence[Reading]) -> float | None:
-    for one in reversed(readings):
-        in_use, free = one.malloc_in_use_bytes, one.malloc_free_bytes
-        if in_use is not None and free is not None:
-            return free / (in_use + free) if in_use + free else None
+def _fragmentation(readings: Readings) -> float | None:
+    halves = [readings.column(f"malloc_{name}_bytes") for name in ("in_use", "free")]
+    for in_use, free in zip(*map(reversed, halves), strict=True):
+        if not math.isnan(in_use + free):
+            return float(free / (in_use + free)) if in_use + free else None
     return None
 
 
 def _cost(recorded: ProcessRecording, watched_s: float) -> WatchCost:
-    costs = [one.cost_s for one in recorded.readings]
-    inside = [] if recorded.inside else [one.inside_cost_s for one in recorded.readings]
+    costs = recorded.readings.column("cost_s")
+    inside = () if recorded.inside else recorded.readings.column("inside_cost_s")
     inside_total_s = sum(inside) if inside else None
     return WatchCost(
         readings=len(costs),
