@@ -38,8 +38,9 @@ def read_watch(directory: Path) -> WatchRecording:
     """
     Return what was recorded in a watch's folder.
 
-    All readings are held at once, at 650 bytes each: to read, judge and render a day at
-    one reading per second takes 130 MiB for one process and 270 MiB for four.
+    All readings are held at once, at 142 bytes each: `memopt report` of a day at one
+    reading per second takes 112 MiB for one process and 147 MiB for four, and 82 MiB of a
+    watch of a minute (`python -m tests.benchmarks.bench_watch_report`).
 
     Raises:
         StoreError: The folder holds no watch, or one of another schema version.
