@@ -20,6 +20,7 @@ from memopt_cli.analysis.leak_outlook import memory_limit_bytes
 from memopt_cli.analysis.limits import worst
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.results import Verdict
+from memopt_cli.analysis.watch_launchers import without_launchers
 from memopt_cli.analysis.watch_results import ProcessFindings, WatchCost, WatchFindings
 from memopt_cli.profiler.histogram import merged
 
@@ -42,7 +43,7 @@ def judge(recording: WatchRecording, limits: WatchLimits) -> WatchFindings:
     A leak that was seen is one however the watch ended. A person who ends a watch has
     seen what there was; one that was killed, or whose target failed, cannot pass.
     """
-    recording = pairing.watch_with_baseline(recording)
+    recording = pairing.watch_with_baseline(without_launchers(recording))
     limit_bytes = memory_limit_bytes(recording.environment)
     now_bytes = float(sum(_last_rss_bytes(one, recording) for one in recording.processes))
     processes = tuple(

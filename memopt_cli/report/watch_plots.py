@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from memopt_cli.analysis import watch_growth
 from memopt_cli.analysis.leak_signals import BYTES_EACH, OUTSIDE, Metric, Pattern
+from memopt_cli.analysis.watch_launchers import without_launchers
 from memopt_cli.report import watch_wording
 from memopt_cli.report.drawing import MARKERS, colour, finish, new_figure, time_scale
 from memopt_cli.report.plots import MIB, MILLISECOND, Picture, picture
@@ -86,9 +87,10 @@ def _wrapped(title: str) -> str:
 
 def _shown(found: WatchFindings, recording: WatchRecording) -> _Shown:
     """Return the processes with the most memory that were read more than once."""
+    listed = without_launchers(recording).processes
     drawable = [
         (one, recorded)
-        for one, recorded in zip(found.processes, recording.processes, strict=True)
+        for one, recorded in zip(found.processes, listed, strict=True)
         if len(recorded.readings) > 1
     ]
     # A leak is drawn whatever its size: it is what the title speaks of.
