@@ -11,9 +11,7 @@ groups of eight readings were thinned to one. Takes a minute or two.
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,11 +25,11 @@ from memopt_cli.analysis import leak
 from memopt_cli.analysis.watch_findings import judge
 from memopt_cli.analysis.watch_limits import WatchLimits
 from memopt_cli.report import watch_folder
-from memopt_cli.report.folder import JSON
 from memopt_cli.store.watch_reader import read_watch
 from memopt_cli.store.watch_writer import WatchWriter
 from tests.analysis import leak_series
 from tests.benchmarks.goals import Goal, print_goals
+from tests.benchmarks.peaks import peak_bytes
 from tests.making import MIB
 from tests.watchings import reading
 
@@ -91,22 +89,6 @@ def write(folder: Path, processes: int, readings: int) -> None:
         for each in zip(*(day(seed, readings) for seed in range(processes)), strict=True):
             for number, one in enumerate(each):
                 writer.add_reading(number, one)
-
-
-def peak_bytes(folder: Path) -> int:
-    """
-    Return the most memory that `memopt report` takes.
-
-    Never less than what this process has taken so far, which the kernel counts with a child
-    until that becomes another program: it is to be asked before anything large is held.
-    """
-    command = [sys.executable, "-m", "memopt_cli", "report", str(folder)]
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if not (folder / JSON).is_file():
-        raise RuntimeError(f"memopt report ended with {child.returncode} and wrote no report")
-    return used.ru_maxrss * 1024
 
 
 def timed(name: str, work: Callable[[], object]) -> None:
