@@ -7,6 +7,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from memopt_cli.analysis.attribution import Growth, Suspect
+from memopt_cli.analysis.readings import Readings
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.results import Estimate, How
 from memopt_cli.analysis.watching import ProcessRecording, Reading, WatchRecording
@@ -98,7 +99,7 @@ def readings(
 
 def process(read: Iterable[Reading] = (), **changes: Any) -> ProcessRecording:
     """Return the recording of a process that outlived its watch, with an agent inside."""
-    kept = tuple(read)
+    kept = Readings(read)
     pauses = sum(one.gc_pauses for one in kept)
     values: dict[str, Any] = {
         "pid": 4711,

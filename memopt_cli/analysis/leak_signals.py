@@ -195,9 +195,9 @@ def _beside(signal: Signal, null: Null, tolerance: float | None) -> Beside:
     )
 
 
-def _sizes(signal: Signal) -> list[float]:
-    each = BYTES_EACH.get(signal.metric, 1.0)
-    return [value * each for value in signal.values]
+def _sizes(signal: Signal) -> Sequence[float]:
+    each = BYTES_EACH.get(signal.metric)
+    return signal.values if each is None else [value * each for value in signal.values]
 
 
 def _quantum(metric: Metric) -> float:

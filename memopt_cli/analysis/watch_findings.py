@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from typing import TYPE_CHECKING
 
@@ -20,15 +21,17 @@ from memopt_cli.analysis.leak_outlook import memory_limit_bytes
 from memopt_cli.analysis.limits import worst
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.results import Verdict
+from memopt_cli.analysis.watch_launchers import without_launchers
 from memopt_cli.analysis.watch_results import ProcessFindings, WatchCost, WatchFindings
 from memopt_cli.profiler.histogram import merged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from memopt_cli.analysis.readings import Readings
     from memopt_cli.analysis.results import ThresholdResult
     from memopt_cli.analysis.watch_limits import WatchLimits
-    from memopt_cli.analysis.watching import ProcessRecording, Reading, WatchRecording
+    from memopt_cli.analysis.watching import ProcessRecording, WatchRecording
 
 WHOLE = 0.9
 """A process that lived for this share of the watch must have a verdict; others may."""
@@ -41,7 +44,7 @@ def judge(recording: WatchRecording, limits: WatchLimits) -> WatchFindings:
     A leak that was seen is one however the watch ended. A person who ends a watch has
     seen what there was; one that was killed, or whose target failed, cannot pass.
     """
-    recording = pairing.watch_with_baseline(recording)
+    recording = pairing.watch_with_baseline(without_launchers(recording))
     limit_bytes = memory_limit_bytes(recording.environment)
     now_bytes = float(sum(_last_rss_bytes(one, recording) for one in recording.processes))
     processes = tuple(
@@ -107,7 +110,7 @@ def _process(
             limits,
             readings=readings,
             null=watch_growth.null_of(recorded),
-            beside=recorded.beside.readings if recorded.beside else (),
+            beside=recorded.beside.readings if recorded.beside else None,
             now_bytes=now_bytes,
             limit_bytes=limit_bytes,
         ),
@@ -122,7 +125,7 @@ def _process(
         gc_pause_share=_share(None if recorded.inside else pauses.total_s, watched_s),
         pauses_lost=recorded.pauses_lost,
         cpu_share=_share(last.cpu_s - readings[0].cpu_s if last else None, watched_s),
-        peak_rss_bytes=max((one.rss_bytes for one in readings), default=None),
+        peak_rss_bytes=max(readings.column("rss_bytes"), default=None),
         last_anonymous_bytes=last.resident_anonymous_bytes if last else None,
         fragmentation=_fragmentation(readings),
         threads=last.threads if last else None,
@@ -135,17 +138,17 @@ def _share(part_s: float | None, watched_s: float) -> float | None:
     return None if part_s is None or watched_s <= 0 else part_s / watched_s
 
 
-def _fragmentation(readings: Sequence[Reading]) -> float | None:
-    for one in reversed(readings):
-        in_use, free = one.malloc_in_use_bytes, one.malloc_free_bytes
-        if in_use is not None and free is not None:
-            return free / (in_use + free) if in_use + free else None
+def _fragmentation(readings: Readings) -> float | None:
+    halves = [readings.column(f"malloc_{name}_bytes") for name in ("in_use", "free")]
+    for in_use, free in zip(*map(reversed, halves), strict=True):
+        if not math.isnan(in_use + free):
+            return float(free / (in_use + free)) if in_use + free else None
     return None
 
 
 def _cost(recorded: ProcessRecording, watched_s: float) -> WatchCost:
-    costs = [one.cost_s for one in recorded.readings]
-    inside = [] if recorded.inside else [one.inside_cost_s for one in recorded.readings]
+    costs = recorded.readings.column("cost_s")
+    inside = () if recorded.inside else recorded.readings.column("inside_cost_s")
     inside_total_s = sum(inside) if inside else None
     return WatchCost(
         readings=len(costs),

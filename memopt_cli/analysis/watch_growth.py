@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from array import array
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -17,68 +19,65 @@ from memopt_cli.analysis.watch_results import GrowthFindings
 from memopt_cli.units import format_duration, format_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from memopt_cli.analysis.leak import Growth
     from memopt_cli.analysis.leak_signals import Together
+    from memopt_cli.analysis.readings import Readings
     from memopt_cli.analysis.watch_limits import WatchLimits
-    from memopt_cli.analysis.watching import ProcessRecording, Reading
+    from memopt_cli.analysis.watching import ProcessRecording
 
 PAGE_BYTES = 4096.0
 SWAPPED_BYTES = 1024**2
 """Exact memory above the resident by this much is swap: then only the exact one shows growth."""
 
-_READ: Mapping[Metric, Callable[[Reading], float | None]] = {
-    Metric.ANONYMOUS: lambda reading: reading.resident_anonymous_bytes,
-    Metric.MALLOC_IN_USE: lambda reading: reading.malloc_in_use_bytes,
-    Metric.MALLOC_FREE: lambda reading: reading.malloc_free_bytes,
-    Metric.ALLOCATED_BLOCKS: lambda reading: reading.allocated_blocks,
+_COLUMNS: Mapping[Metric, str] = {
+    Metric.ANONYMOUS: "resident_anonymous_bytes",
+    Metric.MALLOC_IN_USE: "malloc_in_use_bytes",
+    Metric.MALLOC_FREE: "malloc_free_bytes",
+    Metric.ALLOCATED_BLOCKS: "allocated_blocks",
 }
 
-
-METRICS = tuple(_READ)
+METRICS = tuple(_COLUMNS)
 """What a watch judges by, memory seen from outside first."""
 
+_EXACT, _OPERATIONS = "anonymous_bytes", "operations"
 
-def signals(readings: Sequence[Reading]) -> list[Signal]:
+
+def signals(readings: Readings) -> list[Signal]:
     """Return each metric that was read often enough to be judged, at its own times."""
     found = []
-    for metric in _READ:
+    for metric in METRICS:
         at, values = series(readings, metric)
         if len(at) >= FEWEST_SAMPLES:
             found.append(Signal(metric, at, values, leak_parts.holes(at)))
     return found
 
 
-def series(readings: Sequence[Reading], metric: Metric) -> tuple[list[float], list[float]]:
+def series(readings: Readings, metric: Metric) -> tuple[Sequence[float], Sequence[float]]:
     """Return the times at which a metric was read, and its values, as counted."""
-    read = _READ[metric]
     if metric is Metric.ANONYMOUS and _is_swapped(readings):
-        read = _exact
-    kept = [(one.at_s, value) for one in readings if (value := read(one)) is not None]
-    return [at for at, _ in kept], [value for _, value in kept]
+        return readings.series(_EXACT)
+    return readings.series(_COLUMNS[metric])
 
 
-def _exact(reading: Reading) -> float | None:
-    return reading.anonymous_bytes
-
-
-def _is_swapped(readings: Sequence[Reading]) -> bool:
-    exact = [
-        one.anonymous_bytes - one.resident_anonymous_bytes
-        for one in readings
-        if one.anonymous_bytes is not None
+def _is_swapped(readings: Readings) -> bool:
+    resident = readings.column(_COLUMNS[Metric.ANONYMOUS])
+    swapped = [
+        exact - there
+        for exact, there in zip(readings.column(_EXACT), resident, strict=True)
+        if not math.isnan(exact)
     ]
-    return len(exact) >= FEWEST_SAMPLES and max(exact) > SWAPPED_BYTES
+    return len(swapped) >= FEWEST_SAMPLES and max(swapped) > SWAPPED_BYTES
 
 
 def growth(
     metrics: Sequence[Signal],
     limits: WatchLimits,
     *,
-    readings: Sequence[Reading] = (),
+    readings: Readings | None = None,
     null: Null | None = None,
-    beside: Sequence[Reading] = (),
+    beside: Readings | None = None,
     now_bytes: float = 0.0,
     limit_bytes: float | None = None,
 ) -> GrowthFindings:
@@ -102,7 +101,7 @@ def growth(
     judged = _unread()
     if leading is not None:
         # The operations of parts are counted apart, and so is no line through all of them.
-        counted = () if any(one.breaks for one in metrics) else readings
+        counted = None if any(one.breaks for one in metrics) else readings
         judged = _leak(found, leading, limits, counted, beside)
         full_in_s = leak_outlook.time_to_limit_s(
             replace(found.growths[leading], verdict=found.verdict),
@@ -153,8 +152,8 @@ def _leak(
     found: Together,
     metric: Metric,
     limits: WatchLimits,
-    readings: Sequence[Reading],
-    beside: Sequence[Reading],
+    readings: Readings | None,
+    beside: Readings | None,
 ) -> Leak:
     leading = found.growths[metric]
     leaks = found.verdict is LeakVerdict.LEAK
@@ -165,7 +164,7 @@ def _leak(
     # By its own series the figure may be in doubt where another one shows the leak.
     told = replace(leading, verdict=found.verdict)
     at_baseline = found.besides.get(metric)
-    null = beside if at_baseline is not None and at_baseline.is_null else ()
+    null = beside if at_baseline is not None and at_baseline.is_null else None
     return Leak(
         verdict=found.verdict,
         slope_bytes_per_s=estimate(leading, 1.0, How.FITTED),
@@ -206,7 +205,7 @@ def null_of(process: ProcessRecording) -> Null | None:
     moved = [
         replace(
             one,
-            t_seconds=[at + later_s for at in one.t_seconds],
+            t_seconds=array("d", (at + later_s for at in one.t_seconds)),
             breaks=[at + later_s for at in one.breaks],
         )
         for one in signals(process.beside.readings)
@@ -215,12 +214,12 @@ def null_of(process: ProcessRecording) -> Null | None:
     return Null(moved, Doubt.BASELINE_LOAD if paired.other_load(*done) else None)
 
 
-def _counted(readings: Sequence[Reading]) -> list[tuple[float, float]]:
-    return [(one.at_s, one.operations) for one in readings if one.operations is not None]
+def _counted(readings: Readings) -> list[tuple[float, float]]:
+    return list(zip(*readings.series(_OPERATIONS), strict=True))
 
 
 def per_operation(
-    readings: Sequence[Reading], metric: Metric, beside: Sequence[Reading] = ()
+    readings: Readings | None, metric: Metric, beside: Readings | None = None
 ) -> Estimate | None:
     """
     Return by how many bytes a metric grows per operation; `None` where none were counted.
@@ -238,17 +237,17 @@ def per_operation(
 
 
 def _by_operation(
-    readings: Sequence[Reading], metric: Metric
-) -> tuple[list[float], list[float]] | None:
+    readings: Readings | None, metric: Metric
+) -> tuple[array[float], array[float]] | None:
     """Return operations and bytes; `None` where the count goes back or is too short."""
     each = BYTES_EACH.get(metric, 1.0)
-    read = _READ.get(metric, _READ[Metric.ANONYMOUS])
-    done: list[float] = []
-    sizes: list[float] = []
-    for one in readings:
-        size = read(one)
-        if one.operations is not None and size is not None:
-            done.append(one.operations)
+    done, sizes = array("d"), array("d")
+    if not readings:
+        return None
+    read = readings.column(_COLUMNS.get(metric, _COLUMNS[Metric.ANONYMOUS]))
+    for count, size in zip(readings.column(_OPERATIONS), read, strict=True):
+        if not (math.isnan(count) or math.isnan(size)):
+            done.append(count)
             sizes.append(size * each)
     if len(done) < FEWEST_SAMPLES or any(later < before for before, later in pairwise(done)):
         return None

@@ -7,6 +7,7 @@ own. Its lives together do: each begins at its own level, and a leak climbs in a
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING
 
 from memopt_cli.analysis import watch_growth
@@ -66,8 +67,8 @@ def _signals(lives: Sequence[ProcessRecording]) -> list[Signal]:
     found = []
     for metric in watch_growth.METRICS:
         read = [watch_growth.series(one.readings, metric) for one in lives]
-        at = [each for times, _ in read for each in times]
-        values = [each for _, sizes in read for each in sizes]
+        at = array("d", (each for times, _ in read for each in times))
+        values = array("d", (each for _, sizes in read for each in sizes))
         breaks = [times[0] for times, _ in read[1:] if times]
         if len(at) >= FEWEST_SAMPLES:
             found.append(Signal(metric, at, values, breaks))

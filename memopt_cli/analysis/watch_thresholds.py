@@ -184,7 +184,7 @@ def _incomplete(recording: ProcessRecording) -> str | None:
         return recording.inside
     if recording.pauses_lost:
         return f"{recording.pauses_lost:,} pauses were overwritten before they were read"
-    if merged(recording.pauses.values()).count < sum(one.gc_pauses for one in recording.readings):
+    if merged(recording.pauses.values()).count < sum(recording.readings.column("gc_pauses")):
         return "not all pauses were kept: the watch was killed"
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from array import array
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -117,8 +118,8 @@ def _summed(
         total += np.where(lives & fresh, np.asarray(values)[np.maximum(latest, 0)], 0.0)
     if known.sum() < FEWEST_SAMPLES:
         return None
-    at = times[known].tolist()
-    return Signal(metric, at, total[known].tolist(), leak_parts.holes(at))
+    at = array("d", times[known].tobytes())
+    return Signal(metric, at, array("d", total[known].tobytes()), leak_parts.holes(at))
 
 
 def _pace(at: Sequence[float], interval_s: float) -> float:
@@ -131,7 +132,10 @@ def _points(
 ) -> tuple[tuple[float, int, int], ...]:
     if not metrics or metrics[0].metric is not Metric.ANONYMOUS:
         return ()
-    by_time = dict(zip(times.tolist(), counts, strict=True))
-    step = max(1, len(metrics[0].t_seconds) // MOST_POINTS)
-    sums = list(zip(metrics[0].t_seconds, metrics[0].values, strict=True))[::step]
-    return tuple((at, by_time[at], round(size)) for at, size in sums)
+    summed = metrics[0]
+    step = max(1, len(summed.t_seconds) // MOST_POINTS)
+    kept = summed.t_seconds[::step]
+    # Each of them is one of the times.
+    living = [counts[int(number)] for number in times.searchsorted(kept)]
+    sizes = map(round, summed.values[::step])
+    return tuple(zip(kept, living, sizes, strict=True))

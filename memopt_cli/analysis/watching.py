@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from memopt_cli.analysis.attribution import Suspect
+    from memopt_cli.analysis.readings import Readings
     from memopt_cli.analysis.recording import Outcome
     from memopt_cli.profiler.histogram import Histogram
 
@@ -90,7 +91,7 @@ class ProcessRecording:
     inside: str
     """Empty if an agent records inside it; otherwise why not."""
 
-    readings: tuple[Reading, ...]
+    readings: Readings
     pauses: Mapping[int, Histogram]
     """Collection pauses by generation; empty without an agent."""
 

@@ -177,6 +177,11 @@ class Followed:
             return
         at_s = self._at_s
         process = WatchedProcess(self._numbers, each, self._session, at_s=at_s)
+        try:
+            # Before its command is asked for: what it becomes afterwards is another program.
+            process.open()
+        except SubjectDied:
+            return
         process.look_inside(at_s)
         self._numbers += 1
         self._all[each.identity] = one = _One(process)

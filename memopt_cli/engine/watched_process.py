@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from memopt_cli.analysis.watching import Reading
@@ -53,6 +54,16 @@ class WatchedProcess:
     def pauses_lost(self) -> int:
         """Pauses that were overwritten before they were read."""
         return self._lost + (self.agent.lost if self.agent else 0)
+
+    def open(self) -> None:
+        """
+        Begin to read it: from here on it is noticed that it replaces itself (exec).
+
+        Raises:
+            SubjectDied: It is gone.
+        """
+        with suppress(MeasurementError):  # `inside` says why
+            self._reader = ProcessReader(self.process.pid)
 
     def close(self) -> None:
         """Give back descriptors and maps."""

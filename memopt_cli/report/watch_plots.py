@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from memopt_cli.analysis import watch_growth
 from memopt_cli.analysis.leak_signals import BYTES_EACH, OUTSIDE, Metric, Pattern
+from memopt_cli.analysis.watch_launchers import without_launchers
 from memopt_cli.report import watch_wording
 from memopt_cli.report.drawing import MARKERS, colour, finish, new_figure, time_scale
 from memopt_cli.report.plots import MIB, MILLISECOND, Picture, picture
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from memopt_cli.analysis.readings import Readings
     from memopt_cli.analysis.watch_results import GrowthFindings, ProcessFindings, WatchFindings
-    from memopt_cli.analysis.watching import ProcessRecording, Reading, WatchRecording
+    from memopt_cli.analysis.watching import ProcessRecording, WatchRecording
 
     _Shown: TypeAlias = Sequence[tuple[int, ProcessFindings, ProcessRecording]]
 
@@ -85,9 +87,10 @@ def _wrapped(title: str) -> str:
 
 def _shown(found: WatchFindings, recording: WatchRecording) -> _Shown:
     """Return the processes with the most memory that were read more than once."""
+    listed = without_launchers(recording).processes
     drawable = [
         (one, recorded)
-        for one, recorded in zip(found.processes, recording.processes, strict=True)
+        for one, recorded in zip(found.processes, listed, strict=True)
         if len(recorded.readings) > 1
     ]
     # A leak is drawn whatever its size: it is what the title speaks of.
@@ -185,30 +188,27 @@ def _tree(memory: Axes, count: Axes, found: WatchFindings, scale_s: float) -> No
     count.set(ylabel="processes", ylim=(0, found.tree.processes_peak * 1.15))
 
 
-def _pauses(axes: Axes, number: int, readings: Sequence[Reading], scale_s: float) -> None:
+def _pauses(axes: Axes, number: int, readings: Readings, scale_s: float) -> None:
     """Draw the longest pause of each stretch of readings, so that none is thinned away."""
     step = max(1, len(readings) // MOST_POINTS)
-    paused = [
-        (longest.at_s / scale_s, longest.gc_pause_max_s / MILLISECOND)
-        for first in range(0, len(readings), step)
-        if (longest := max(readings[first : first + step], key=_longest)).gc_pauses
-    ]
+    at, count = readings.column("at_s"), readings.column("gc_pauses")
+    longest = readings.column("gc_pause_max_s")
+    stretches = (range(len(at))[first : first + step] for first in range(0, len(at), step))
+    kept = [max(stretch, key=longest.__getitem__) for stretch in stretches]
+    paused = [(at[one] / scale_s, longest[one] / MILLISECOND) for one in kept if count[one]]
     if paused:
         marker = MARKERS[number % len(MARKERS)]
         axes.plot(*zip(*paused, strict=True), marker, color=colour(number), ms=2.5)
 
 
-def _longest(reading: Reading) -> float:
-    return reading.gc_pause_max_s
-
-
-def _cpu(axes: Axes, number: int, readings: Sequence[Reading], scale_s: float) -> None:
+def _cpu(axes: Axes, number: int, readings: Readings, scale_s: float) -> None:
     """Draw the share of a CPU between readings, over longer stretches in a long watch."""
     step = max(1, len(readings) // MOST_POINTS)
+    used = zip(readings.column("at_s")[::step], readings.column("cpu_s")[::step], strict=True)
     shares = [
-        (later.at_s / scale_s, 100 * (later.cpu_s - before.cpu_s) / (later.at_s - before.at_s))
-        for before, later in pairwise(readings[::step])
-        if later.at_s > before.at_s
+        (later / scale_s, 100 * (now - then) / (later - before))
+        for (before, then), (later, now) in pairwise(used)
+        if later > before
     ]
     if shares:
         axes.plot(*zip(*shares, strict=True), "-", color=colour(number), linewidth=0.8)

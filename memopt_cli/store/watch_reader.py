@@ -8,17 +8,18 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from memopt_cli.analysis.attribution import Growth, Suspect
+from memopt_cli.analysis.readings import Readings
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.results import Estimate, How, Severity
 from memopt_cli.analysis.watch_limits import WatchLimits
-from memopt_cli.analysis.watching import ProcessRecording, Reading, WatchRecording
+from memopt_cli.analysis.watching import ProcessRecording, WatchRecording
 from memopt_cli.errors import StoreError
 from memopt_cli.profiler.histogram import Histogram
 from memopt_cli.store import database, layout, watch_layout
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
 _RUN_FIELDS = {"target", "started_at", "interval_s", "environment", "outcome", "limits"}
@@ -37,8 +38,9 @@ def read_watch(directory: Path) -> WatchRecording:
     """
     Return what was recorded in a watch's folder.
 
-    All readings are held at once, at 650 bytes each: to read, judge and render a day at
-    one reading per second takes 130 MiB for one process and 270 MiB for four.
+    All readings are held at once, at 142 bytes each: `memopt report` of a day at one
+    reading per second takes 112 MiB for one process and 147 MiB for four, and 82 MiB of a
+    watch of a minute (`python -m tests.benchmarks.bench_watch_report`).
 
     Raises:
         StoreError: The folder holds no watch, or one of another schema version.
@@ -114,19 +116,16 @@ def _run(base: sqlite3.Connection, directory: Path) -> dict[str, Any]:
     return run
 
 
-def _readings(base: sqlite3.Connection) -> Mapping[int, list[Reading]]:
+def _readings(base: sqlite3.Connection) -> Mapping[int, Readings]:
     """Return the readings by process, in one pass: an index would cost each write."""
-    found: dict[int, list[Reading]] = defaultdict(list)
+    found: dict[int, Readings] = defaultdict(Readings)
     for row in base.execute(_SELECT_READINGS):
-        process, *values = row
-        # By position: the columns are the fields, in their order.
-        found[process].append(Reading(*values))
+        process, *figures = row
+        found[process].add(figures)
     return found
 
 
-def _process(
-    base: sqlite3.Connection, row: sqlite3.Row, readings: Sequence[Reading]
-) -> ProcessRecording:
+def _process(base: sqlite3.Connection, row: sqlite3.Row, readings: Readings) -> ProcessRecording:
     pauses = base.execute("SELECT * FROM pauses WHERE process = ?", (row["number"],))
     return ProcessRecording(
         pid=row["pid"],
@@ -135,7 +134,7 @@ def _process(
         began_s=row["began_s"],
         ended_s=row["ended_s"],
         inside=row["inside"],
-        readings=tuple(readings),
+        readings=readings,
         pauses={
             one["generation"]: Histogram.from_bytes(zlib.decompress(one["words"])) for one in pauses
         },

@@ -17,7 +17,7 @@ import numpy as np
 from tests.analysis.leak_corpus import Series
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.random import Generator
     from numpy.typing import NDArray
@@ -94,16 +94,29 @@ def _growth(u: Floats, kind: str, chance: Generator) -> Floats:
     return np.clip((u - begins) / (1 - begins), 0, None)
 
 
-def series(seed: int, *, each: int) -> list[Series]:
+def series(
+    seed: int,
+    *,
+    each: int,
+    lengths: Sequence[int] = LENGTHS,
+    spans_s: Sequence[float] = SPANS_S,
+) -> list[Series]:
     """Return for every background *each* clean series and as many with a leak in it."""
     chance = np.random.default_rng(seed)
-    return [one for name in BACKGROUNDS for _ in range(each) for one in _twins(name, chance)]
+    return [
+        one
+        for name in BACKGROUNDS
+        for _ in range(each)
+        for one in _twins(name, chance, lengths, spans_s)
+    ]
 
 
-def _twins(name: str, chance: Generator) -> tuple[Series, Series]:
+def _twins(
+    name: str, chance: Generator, lengths: Sequence[int], spans_s: Sequence[float]
+) -> tuple[Series, Series]:
     """Return a clean series and the same with a leak of 3 to 50 scales."""
-    span_s = float(chance.choice(SPANS_S))
-    u = np.linspace(0, 1, int(chance.choice(LENGTHS)))
+    span_s = float(chance.choice(spans_s))
+    u = np.linspace(0, 1, int(chance.choice(lengths)))
     scale, level = 10 ** chance.uniform(4, 6.5), 10 ** chance.uniform(7, 8.7)
     step = int(chance.choice([1, 4096]))
     clean = level + scale * BACKGROUNDS[name](u, chance)

@@ -140,6 +140,22 @@ def test_processes_that_leak() -> None:
     assert 20 * 64 * MIB == pytest.approx(slope.value * 3600, rel=0.02)
 
 
+def test_a_point_of_the_tree_has_who_lived_then() -> None:
+    """Also behind a gap, in which nothing could be added up: two before the third came, then 3."""
+    read = [one for one in readings() if not 1000 < one.at_s < 1800]
+    late = process(readings(over_s=1200, begins_s=2400.0), pid=3, began_s=2400.0)
+    found = judge(watching(watchings.flat(pid=1), process(read, pid=2), late), ANY)
+
+    assert found.tree is not None
+    points = {round(at_s): (living, size) for at_s, living, size in found.tree.points}
+    counts = {at_s: living for at_s, (living, _) in points.items()}
+    assert {905: 2, 2305: 2, 2405: None, 2425: 3, 3585: 3} == {
+        at_s: counts.get(at_s) for at_s in (905, 2305, 2405, 2425, 3585)
+    }
+    assert [128, 192] == [round(points[at_s][1] / MIB) for at_s in (905, 3585)]
+    assert 1405 not in counts
+
+
 def test_processes_that_come_and_go_are_no_leak() -> None:
     """One that is replaced too soon for a verdict is in no sum twice, and makes none doubtful."""
     parent = watchings.flat(pid=100)

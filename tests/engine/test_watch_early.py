@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from memopt_cli.analysis.readings import Readings
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.watch_limits import limits_of
 from memopt_cli.engine.stopping import StopRequest
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def until(whole: WatchRecording, now_s: float) -> WatchRecording:
     """Return what had been recorded of a watch by then."""
     processes = tuple(
-        replace(one, readings=tuple(each for each in one.readings if each.at_s <= now_s))
+        replace(one, readings=Readings(each for each in one.readings if each.at_s <= now_s))
         for one in whole.processes
         if one.began_s <= now_s
     )
@@ -65,7 +66,7 @@ def test_a_worker_has_the_time_since_it_began() -> None:
     late = replace(
         late,
         began_s=2700.0,
-        readings=tuple(
+        readings=Readings(
             replace(one, at_s=2700 + one.at_s / 4, operations=None) for one in late.readings
         ),
     )

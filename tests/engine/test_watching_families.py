@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING
 
+from memopt_cli.analysis.watch_findings import judge
+from memopt_cli.analysis.watch_limits import WatchLimits
 from memopt_cli.engine import followed
 from memopt_cli.engine.watch_events import (
     PausesRecorded,
@@ -14,8 +17,11 @@ from memopt_cli.engine.watch_events import (
     ProcessEnded,
     ReadingTaken,
 )
+from memopt_cli.engine.watch_keeping import kept
 from memopt_cli.profiler import tree
 from memopt_cli.profiler.tree import living
+from memopt_cli.store.watch_reader import read_watch
+from memopt_cli.store.watch_writer import WatchWriter
 
 if TYPE_CHECKING:
     import pytest
@@ -112,6 +118,64 @@ def test_a_program_that_replaces_itself_is_another_one(watcher: Watcher) -> None
     assert ["sh", sys.executable] == [each.command.split()[0] for each in same]
     assert 0 in [each.number for each in watcher.all(ProcessEnded)]
     assert "" == watcher.inside()[same[1].number]
+
+
+def shim(watcher: Watcher) -> list[str]:
+    """Return a command that is a script, which becomes Python when there is a file *go*."""
+    script = watcher.python("import time; time.sleep(60)")
+    path, go = watcher.folder / "python", watcher.folder / "go"
+    wait = f"while [ ! -e {go} ]; do :; done"
+    path.write_text(f'#!/bin/sh\n{wait}\nexec {script[0]} "$@"\n', encoding="utf-8")
+    path.chmod(0o755)
+    return [str(path), *script[1:]]
+
+
+def become_python(watcher: Watcher, pid: int) -> None:
+    """Let the script go on, and return when it is Python."""
+    (watcher.folder / "go").touch()
+    while tree.command_line(pid).startswith("/bin/sh"):
+        time.sleep(0.001)
+
+
+def test_a_script_that_becomes_the_program_is_reported_as_it(watcher: Watcher) -> None:
+    """It was read before its exec: one process, with the command that it ended up as."""
+    command = shim(watcher)
+    folder = watcher.folder / "watch"
+
+    def seen() -> bool:
+        if len(watcher.readings()) == 1:
+            become_python(watcher, watcher.all(ProcessAppeared)[0].pid)
+        return any(each.allocated_blocks for each in watcher.readings(1))
+
+    with WatchWriter(folder) as writer:
+        watcher.run(command, until=seen)
+        for _ in kept(watcher.events, writer):
+            pass
+    recorded = read_watch(folder)
+    found = judge(recorded, WatchLimits())
+
+    assert ["/bin/sh", sys.executable] == [one.command.split()[0] for one in recorded.processes]
+    assert [f"{sys.executable} {command[1]}"] == [one.command for one in found.processes]
+    assert found.tree is None
+
+
+def test_a_process_has_the_command_that_its_readings_are_of(
+    watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script that becomes Python right after its command was asked for is noticed."""
+    command = shim(watcher)
+
+    def asked(pid: int) -> str:
+        found = tree.command_line(pid)
+        become_python(watcher, pid)
+        return found
+
+    monkeypatch.setattr(followed, "command_line", asked)
+    watcher.run(command, until=lambda: watcher.agents() == 1)
+
+    appeared = watcher.all(ProcessAppeared)
+    assert ["/bin/sh", sys.executable] == [each.command.split()[0] for each in appeared]
+    assert [] == watcher.readings(0)
 
 
 def test_an_agent_that_stands_still_does_not_stop_the_watch(watcher: Watcher) -> None:

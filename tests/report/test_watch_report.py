@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jsonschema
+import numpy as np
 import pytest
 
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.watch_findings import judge
 from memopt_cli.analysis.watch_limits import WatchLimits, limits_of
-from memopt_cli.report import watch_folder
+from memopt_cli.report import watch_folder, watch_plots
 from memopt_cli.report.watch_json import document, to_json
 from memopt_cli.report.watch_markdown import markdown
 from memopt_cli.report.watch_schema import json_schema
@@ -150,6 +151,21 @@ def test_every_watch_has_its_files(name: str) -> None:
     drawn = any(len(one.readings) > 1 for one in recorded.processes)
     assert {"report.md", "run.json"} | ({"watch.png"} if drawn else set()) == files.keys()
     assert all(content.startswith(PNG) for name, content in files.items() if name.endswith(".png"))
+
+
+def test_the_longest_pause_of_a_long_watch_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of 9 s among 360 of 4 ms, at its time, although ten points are drawn for all."""
+    monkeypatch.setattr(watch_plots, "MOST_POINTS", 10)
+    read = readings(every_s=1.0)
+    read[1234] = replace(read[1234], gc_pauses=1, gc_pause_s=9.0, gc_pause_max_s=9.0)
+    recorded = watching(process(read))
+
+    figure = watch_plots.over_time(judge(recorded, WatchLimits()), recorded)
+
+    assert figure is not None
+    points = np.concatenate([line.get_xydata() for line in figure.axes[1].get_lines()])
+    assert 10 == len(points)
+    assert [1235 / 60, 9000.0] in points.tolist()
 
 
 def test_equal_watches_are_equal_files() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -185,6 +187,17 @@ def test_what_is_no_watch_is_refused(tmp_path: Path) -> None:
         with pytest.raises(StoreError) as caught:
             read_watch(tmp_path / name)
         assert caught.value.hint
+
+
+@pytest.mark.parametrize("damage", ["at_s = NULL", "rss_bytes = 'many'", "operations = 'many'"])
+def test_a_damaged_reading_is_refused(tmp_path: Path, damage: str) -> None:
+    """A reading without a time, or with a word for a number, is no reading that lacks it."""
+    keep(FULL, tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / "watch.sqlite", isolation_level=None)) as base:
+        base.execute("UPDATE readings SET " + damage)  # noqa: S608 - our own words
+
+    with pytest.raises(StoreError, match="cannot be read"):
+        read_watch(tmp_path)
 
 
 def test_a_folder_is_written_once(tmp_path: Path) -> None:
