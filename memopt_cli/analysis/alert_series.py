@@ -118,7 +118,7 @@ def _per_unit(told: _Variant) -> Points:
     found = []
     for one in samples:
         if not one.units:
-            # What is kept after a population has gone is not charged to the next.
+            # What a population leaves is used again by the next, and is memory of units still.
             empty_bytes = one.resident_anonymous_bytes if empty_bytes is None else empty_bytes
         elif empty_bytes is not None and one.units >= enough:
             found.append((one.at_s, (one.resident_anonymous_bytes - empty_bytes) / one.units))

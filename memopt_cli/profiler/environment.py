@@ -65,11 +65,12 @@ def available_memory_bytes() -> int:
     return int(psutil.virtual_memory().available)
 
 
-def oom_kills() -> int | None:
+def oom_kills(root: Path = Path("/")) -> int | None:
     """Return how many processes this control group lost to its memory limit, if it counts."""
+    groups = root / "sys/fs/cgroup"
     try:
-        own = Path("/proc/self/cgroup").read_text(encoding="ascii").rpartition("::")[2].strip()
-        events = Path("/sys/fs/cgroup", own.lstrip("/"), "memory.events").read_text("ascii")
+        own = (root / "proc/self/cgroup").read_text(encoding="ascii").rpartition("::")[2].strip()
+        events = (groups / own.lstrip("/") / "memory.events").read_text("ascii")
     except OSError:
         return None
     counts = dict(line.split() for line in events.splitlines())

@@ -155,6 +155,38 @@ def test_few_units_are_not_charged_with_the_process() -> None:
     assert [] == _fired(variant(samples))
 
 
+def test_what_a_population_leaves_is_memory_of_units_still() -> None:
+    """Ten of 4 MiB are as heavy the second time, where most of it was kept for them."""
+    sizes = [(0, 10), (10, 50), (0, 48), (10, 50)]
+    samples = [
+        plateau(units, None, at_s=float(at), resident_anonymous_bytes=size * MIB)
+        for at, (units, size) in enumerate(sizes)
+    ]
+    run = recording(variant(samples))
+
+    assert [("MemoptMemoryPerConnection", None)] == [
+        (one.rule.name, one.ended_s) for one in alert_series.of_run(run, [found()])
+    ]
+
+
+def test_reuse_counts_since_the_population_was_full() -> None:
+    """While it fills everything is made anew; of ten acquires afterwards nine are of used ones."""
+    filling = [sample(float(n), units=n, pool_created=100 * n, pool_reused=0) for n in range(11)]
+    full = [
+        sample(11.0 + n, units=10, pool_created=1001 + n, pool_reused=9 + 9 * n) for n in range(9)
+    ]
+
+    assert [] == _fired(variant([*filling, *full], has_pool=True))
+
+
+def test_no_share_is_above_all_time() -> None:
+    """A pause lasts on while the processor is another's: longer than the CPU time there was."""
+    samples = [sample(float(n), cpu_s=0.1 * n, gc_pause_s=0.2) for n in range(12)]
+    (alert,) = alert_series.of_run(recording(variant(samples)), [found()])
+
+    assert ("MemoptGcShare", 1.0) == (alert.rule.name, alert.worst)
+
+
 def _of_watch(*processes: ProcessRecording) -> list[tuple[str, str]]:
     watched = watch_findings.judge(
         watching(*processes, environment={"memory_bytes": 100 * MIB}), limits_of()

@@ -64,6 +64,15 @@ def test_looks_too_soon_after_one_another_are_none() -> None:
     assert len(made) == 18
 
 
+def test_between_two_looks_what_was_settled_stays_while_it_is_said() -> None:
+    """A verdict that has changed since the look before is not settled, and no look is spent."""
+    looks = EarlyLooks()
+    settled = [looks.settled(share, z=9.0) for share in GRID if share < 0.7]
+
+    assert settled[-1]
+    assert [True, False, True] == [looks.settled(0.66, z=z) for z in (9.0, None, 9.0)]
+
+
 def test_flat_noise_is_not_stopped() -> None:
     """Of eight steady runs none is, at eighteen looks each."""
     stopped = 0

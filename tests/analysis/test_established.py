@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from memopt_cli.analysis.connections import ConnectionsRecording, Look
-from memopt_cli.analysis.established import first_wave
+from memopt_cli.analysis.established import checks, established, first_wave
 from memopt_cli.analysis.findings import judge
 from memopt_cli.analysis.recording import Outcome, Recording, VariantRecording
 from memopt_cli.analysis.results import LeakVerdict, RunFindings, Verdict
@@ -16,7 +16,7 @@ from memopt_cli.analysis.waves import waves
 from memopt_cli.exit_codes import ExitCode
 from memopt_cli.profiler.histogram import Histogram
 from memopt_cli.scenario.model import Scenario
-from tests.making import KIB, MIB, plateau, sample
+from tests.making import KIB, MIB, estimate, plateau, sample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,29 +108,38 @@ def look(ready: int, **changes: Any) -> Look:
 LOOKS = (look(0), look(500), look(COUNT), look(COUNT, answered=COUNT), look(0, at_s=5.0))
 
 
-def found(
-    recording: ConnectionsRecording, kept: Sequence[float] = (0,), **thresholds: list[str]
-) -> RunFindings:
-    """Return what is found of a target that ran to its end."""
+def connected(*, runs_already: bool = False, **thresholds: Any) -> Scenario:
+    """Return a scenario of a target that is started, or that runs already."""
     stages = [
         {"name": "before", "duration": "1s", "connections": 0},
         {"name": "up", "duration": "1s", "connections": COUNT, "plateaus": 4},
         {"name": "closed", "duration": "1s", "connections": 0},
     ]
-    scenario = Scenario.model_validate(
+    whose = {"pid": 1} if runs_already else {"command": ["true"]}
+    return Scenario.model_validate(
         {
             "version": 1,
             "name": "small",
             "workload": "target",
-            "target": {"url": "tcp://127.0.0.1:1", "command": ["true"]},
+            "target": {"url": "tcp://127.0.0.1:1", **whose},
             "load": {"clock": "wall", "stages": stages},
             "thresholds": thresholds,
         }
     )
+
+
+def found(
+    recording: ConnectionsRecording,
+    kept: Sequence[float] = (0,),
+    *,
+    runs_already: bool = False,
+    **thresholds: Any,
+) -> RunFindings:
+    """Return what is found of a target that ran to its end."""
     run = Recording(
         "", "", Outcome.FINISHED, "", None, "wall", {}, 1.0, (variant(recording, of_waves(kept)),)
     )
-    return judge(run, scenario)
+    return judge(run, connected(runs_already=runs_already, **thresholds))
 
 
 def variant(
@@ -178,6 +187,10 @@ def test_all_is_well() -> None:
     assert real is not None
     assert real.kernel_per_connection is not None
     assert abs(8000 - real.kernel_per_connection.value) < 1
+    # Sixty-four pages of the rest of the machine may come or go at either end of the line.
+    assert real.kernel_per_connection.high - 8000 == pytest.approx(64 * 4096 / COUNT, abs=1)
+    assert real.buffers_per_connection is not None
+    assert real.buffers_per_connection.value == pytest.approx(0, abs=1)
     assert {"connections", "closed", "connect_time", "kernel_memory_per_connection"} == {
         result.metric for result in run.thresholds
     }
@@ -216,6 +229,64 @@ def test_a_leak_over_waves_fails_the_run() -> None:
     assert (ExitCode.PASSED, ExitCode.THRESHOLDS_CROSSED) == (asked.exit_code, below.exit_code)
 
 
+def test_only_what_is_compared_leaks_unasked() -> None:
+    """The first of several variants is there to compare with: its waves are no check."""
+    one = found(WELL, [1024, 2048, 3072, 4096]).variants[0]
+    scenario = connected()
+
+    assert ["memory_kept_per_connection"] == [
+        check.metric for check in checks(one, scenario, judged=True) if check.verdict != "passed"
+    ]
+    assert [] == [
+        check.metric for check in checks(one, scenario, judged=False) if check.verdict != "passed"
+    ]
+
+
+def test_each_process_has_an_allocator() -> None:
+    """A kibibyte of each of 2,000 connections is a leak in one process, and no figure in 200."""
+    kept = [1024, 2048, 3072, 4096]
+    verdicts = [
+        real.waves.verdict
+        for servers in (1, 200)
+        if (real := found(replace(WELL, servers=servers), kept).variants[0].connections)
+    ]
+
+    assert [LeakVerdict.LEAK, LeakVerdict.INCONCLUSIVE] == verdicts
+
+
+def test_waves_are_those_of_the_server_at_the_end() -> None:
+    """One that was lost took along what it had kept."""
+    samples = of_waves([1024, 2048, 3072, 4096])
+    real = established(variant(WELL, samples, breaks=(20.0,)), per_unit=None)
+
+    assert real is not None
+    assert 2 == len(real.waves.waves)
+
+
+def test_others_may_have_connected_to_what_goes_on() -> None:
+    """More connections than before show nothing of a server that is not ours."""
+    left = replace(WELL, sockets_after=5)
+    told = [found(left, runs_already=already).thresholds for already in (False, True)]
+
+    assert [Verdict.CROSSED, Verdict.INCONCLUSIVE] == [
+        check.verdict for checks_ in told for check in checks_ if check.metric == "closed"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("half_bytes", "at_rest", "told"), [(300, False, True), (300, True, False), (100, False, False)]
+)
+def test_a_wide_interval_is_told_where_memory_never_rested(
+    half_bytes: int, told: bool, *, at_rest: bool
+) -> None:
+    """Of 4 KiB a connection 300 B are more than a twentieth, 100 B are less."""
+    one = found(replace(WELL, looks=(*LOOKS, look(0, at_rest=at_rest)))).variants[0]
+    memory = replace(one.memory, per_unit=estimate(4096.0, half_bytes))
+    results = checks(replace(one, memory=memory), connected(), judged=True)
+
+    assert told == ("at_rest" in [check.metric for check in results])
+
+
 @pytest.mark.parametrize(
     ("others_s", "verdict"),
     [
@@ -242,7 +313,8 @@ def test_connecting_that_others_slowed_crosses_nothing(
 def test_nothing_passes_that_was_not_measured(metric: str) -> None:
     """Without connections each metric of theirs is inconclusive."""
     limit = {"memory_kept_per_connection": "value<1B", "connect_time": "value<1s"}
-    run = found(ConnectionsRecording(), (0,), **{metric: [limit[metric]]})
+    asked: dict[str, Any] = {metric: [limit[metric]]}
+    run = found(ConnectionsRecording(), (0,), **asked)
     (judged,) = [result for result in run.thresholds if result.metric == metric]
 
     assert (Verdict.INCONCLUSIVE, None) == (judged.verdict, judged.observed)
@@ -264,7 +336,7 @@ def test_one_server_is_fitted(breaks: tuple[float, ...], at_s: list[float]) -> N
     """Of servers that came one after the other, no line goes through two; nor past the growth."""
     samples = [
         plateau(units, START + 4 * KIB * units, at_s=at)
-        for at, units in enumerate((0, 250, 500, 750, 1000, 999))
+        for at, units in enumerate((0, 250, 500, 750, 1000, 999, 1000))
     ]
 
     found = first_wave(variant(WELL, samples, breaks=breaks))

@@ -63,6 +63,24 @@ def test_what_is_lost_is_a_fault(beliefs: np.ndarray, fault: str) -> None:
     assert [fault] == faults(told(beliefs))
 
 
+def test_nothing_is_said_of_beliefs_that_nobody_compared() -> None:
+    """Where all are lost, or no numbers, a difference of none would be the best there is."""
+    for beliefs in (np.empty(0), ONE + np.nan):
+        result = told(beliefs)
+        assert (None, None) == (result.posterior, result.divergence_nat)
+    assert 0.0 == told(ONE * [[np.nan], [1.0]]).posterior
+
+
+def test_agents_on_their_own_are_counted_apart() -> None:
+    """Each that chose as the naive one did, of all that chose."""
+    tally = Tally()
+    tally.add_free(OTHER)
+    tally.add_free(SAME)
+    result = tally.result()
+
+    assert (4, 3, 0) == (result.free_steps, result.same_free_actions, result.steps)
+
+
 def test_merged_models_are_a_fault() -> None:
     """Only where naive agents of the two models would differ, and the judged ones do not."""
     tally = Tally()

@@ -91,6 +91,17 @@ def test_a_baseline_that_leaks_hides_nothing() -> None:
     assert (LEAK, None, True) == verdict(less)
 
 
+def test_a_longer_baseline_may_grow_by_more() -> None:
+    """What is harmless in ten minutes of the run is so in as many of the baseline."""
+    found = paired.judge(
+        series(flat_level, seed=1), series(flat_level, seed=2, count=2400), tolerance=10e3
+    )
+
+    assert (10e3, 10e3 * 2399 / 599) == pytest.approx(
+        (found.alone.tolerance, found.baseline.tolerance)
+    )
+
+
 def test_a_baseline_that_is_too_short_or_too_noisy_is_no_null() -> None:
     """Half of the run, 20 samples, or noise that the leak would vanish in."""
     run = series(cache, seed=1)

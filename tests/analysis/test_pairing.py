@@ -67,6 +67,38 @@ def test_what_is_no_baseline(changes: dict[str, Any], told: list[str]) -> None:
     assert told == list(pairing.differences(written(), written(**changes)))
 
 
+def test_other_stages_are_no_baseline() -> None:
+    """By their names, and by how many there are, before any is compared with another."""
+    stages = [
+        {"name": name, "duration": "10s", "connections": 10} for name in ("ramp", "hold", "drain")
+    ]
+
+    for others in (stages, stages[:2]):
+        found = list(pairing.differences(written(), written(load={"stages": others})))
+        assert ["load.stages"] == found
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [({"leak_per_operation": "64B"}, []), ({"bytes_per_unit": "2KiB"}, ["synthetic"])],
+)
+def test_a_synthetic_baseline_may_leak_and_be_no_larger(
+    changes: dict[str, str], told: list[str]
+) -> None:
+    """The planted leak is what is compared; other units are another program."""
+    asked = {
+        "version": 1,
+        "name": "small",
+        "workload": "synthetic",
+        "load": {"stages": [{"name": "steady", "duration": "10s", "units": 10}]},
+    }
+    own, other = (
+        Scenario.model_validate({**asked, **more}) for more in ({}, {"synthetic": changes})
+    )
+
+    assert told == list(pairing.differences(own, other))
+
+
 def test_variants_belong_together_by_cell_and_name() -> None:
     """Two runs of one variant each belong together whatever it is called."""
     cell = {"connections": "10"}
@@ -94,9 +126,12 @@ def test_processes_belong_together_by_place_and_command() -> None:
     assert [1, 2, 4, None] == mates
 
 
-def test_another_interpreter_is_told() -> None:
-    """It warms up otherwise; another kernel does not matter."""
-    own = {"python": "CPython 3.11.7", "kernel": "Linux 6.1"}
+@pytest.mark.parametrize(
+    "key", ["python", "libc", "machine", "allocator_settings", "subject_settings"]
+)
+def test_another_interpreter_or_allocator_is_told(key: str) -> None:
+    """They warm up and fragment otherwise; another kernel does not matter."""
+    own = {key: "one", "kernel": "Linux 6.1"}
 
-    assert ["python"] == list(pairing.other_machine(own, {**own, "python": "CPython 3.12.1"}))
+    assert [key] == list(pairing.other_machine(own, {**own, key: "another"}))
     assert [] == list(pairing.other_machine(own, {**own, "kernel": "Linux 6.8"}))

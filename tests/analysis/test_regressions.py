@@ -127,6 +127,9 @@ def test_what_may_be_compared(changes: dict[str, Any], refusal: Incomparable | N
     comparison = compare_runs(run(found()), run(found(**changes)))
 
     assert {refusal} == {one.refusal for one in comparison.variants}
+    told = {one.reason for one in judge(comparison, [parse("memory_per_unit>50%")])}
+    why = str(refusal).replace("_", " ")
+    assert {"" if refusal is None else f"not comparable: {why}"} == told
     assert (refusal is None) == bool(comparison.compared) == bool(comparison.variants[0].changes)
 
 

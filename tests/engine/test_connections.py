@@ -16,10 +16,11 @@ import pytest
 from memopt_cli.analysis.findings import judge
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.results import LeakVerdict
-from memopt_cli.engine import collecting, settling, shortfall, target
+from memopt_cli.engine import collecting, connections, settling, shortfall, target
 from memopt_cli.engine.stopping import StopRequest
 from memopt_cli.errors import SubjectHung, UsageError
 from memopt_cli.exit_codes import ExitCode
+from memopt_cli.profiler import kernel
 from memopt_cli.scenario.model import Scenario
 from memopt_cli.store import reader
 from memopt_cli.workloads.sockets.shards import Shards
@@ -306,6 +307,44 @@ def test_rest_is_a_second_without_movement(fake_clock: FakeClock) -> None:
     assert (True, 1.2) == (found.at_rest, round(found.took_s, 1))
     states = (settling.State(step * 50_000, 7) for step in range(100))
     assert (False, 3.0) == ((never := settle(3.0)).at_rest, round(never.took_s, 1))
+
+
+def test_open_descriptors_are_no_rest(fake_clock: FakeClock) -> None:
+    """Memory stands still, and yet a connection goes every tenth of a second."""
+    states = (settling.State(1_000_000, fds) for fds in range(100, 0, -1))
+    found = settling.settle(
+        lambda: next(states), start_bytes=0, within_s=3.0, clock=fake_clock, check=lambda: None
+    )
+
+    assert not found.at_rest
+
+
+@pytest.mark.parametrize(("stay_for", "left", "slept_s"), [(10, 2, 0.5), (10_000, 7, 5.0)])
+def test_ends_that_are_left_are_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+    fake_clock: FakeClock,
+    stay_for: int,
+    left: int,
+    slept_s: float,
+) -> None:
+    """The kernel has a moment to end them; what stays beyond those before is told."""
+    looks = iter(range(10_000))
+    monkeypatch.setattr(kernel, "ends_on", lambda _: 7 if next(looks) < stay_for else 2)
+
+    assert left == connections._left_open({80}, 2, fake_clock)
+    assert slept_s == pytest.approx(fake_clock.now(), abs=0.06)
+
+
+def test_what_stays_open_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it was counted before the target began, and after all had ended."""
+    counts = iter([1, *[3] * 1000])
+    monkeypatch.setattr(kernel, "ends_on", lambda _: next(counts))
+    monkeypatch.setattr(connections, "_CLOSED_WITHIN_S", 0.0)
+    recorded_ = recorded(connected_to(exact("c", KIB), 20, plateaus=1), tmp_path)
+    real = recorded_.variants[0].connections
+
+    assert real is not None
+    assert (1, 3) == (real.sockets_before, real.sockets_after)
 
 
 def test_a_target_ends_with_memopt(tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ class Process:
         assert gone <= self.agents
         self.most_bytes = max(self.most_bytes, self.anonymous_bytes())
         self.agents -= gone
+        assert tick.units == len(self.agents)
 
 
 def filled(process: Process, limit_bytes: int) -> tuple[Density, list[Tick]]:
@@ -107,9 +108,15 @@ def test_it_stops_below_the_limit(dearer: float, room: int) -> None:
 
 def test_it_tells_where_there_was_room_for_all() -> None:
     """Then at least as many fit, and nobody is left out."""
-    density, _ = filled(Process(1.0), 2000 * MIB)
+    density, ticks = filled(Process(1.0), 2000 * MIB)
+    load = Load.model_validate({"message_rate": "1/s", "stages": STAGES})
+    asked = Transcript(load, seed=1, active=1.0, greetings=1)
 
     assert (1000, False, float("inf")) == (density.agents, density.stopped, density.fits.high)
+    # Who came in with a part has spoken with it, and does not speak again.
+    assert sum(len(one.message_slots) for one in asked) == sum(
+        len(one.message_slots) for one in ticks
+    )
 
 
 def test_the_machine_has_less() -> None:
@@ -141,6 +148,24 @@ def test_a_room_repeats_who_came_in() -> None:
     assert rooms[1].stopped
     fits, slack = int(160 * MIB / EACH), math.ceil((SLACK_BYTES + EACH) / EACH)
     assert fits - 1 - slack <= rooms[1].found().agents <= fits
+
+
+def test_a_room_repeats_that_it_was_full() -> None:
+    """Where nobody found room before, nobody comes in again, however much there is now."""
+    load = Load.model_validate({"message_rate": "1/s", "stages": STAGES})
+    process, cheaper = Process(EACH * 1.9), Process(EACH)
+    rooms = [Room(one, 200 * MIB, SETTINGS) for one in (process, cheaper)]
+    lives: list[list[Tick]] = []
+    for room, one in zip(rooms, (process, cheaper), strict=True):
+        lives.append([])
+        for tick in limited(Transcript(load, seed=1), room):
+            one.do(tick)
+            lives[-1].append(tick)
+            room.there = len(one.agents)
+        rooms[1].repeat(rooms[0].taken_in)
+
+    assert lives[0] == lives[1]
+    assert (True, True) == tuple(room.stopped for room in rooms)
 
 
 def test_without_a_limit_ticks_are_left_as_they_are() -> None:

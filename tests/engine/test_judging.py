@@ -18,7 +18,7 @@ SCENARIO = """\
 version: 1
 name: faults
 workload: agents
-agents: {mix: {G5: 60%, xy5: 40%}, learners: 20%, probes: 4, probe_steps: 15}
+agents: {mix: {G5: 60%, xy5: 40%}, learners: 20%, probes: 4, probe_steps: 27}
 variants:
   - {name: naive}
   - {name: sound, agents: {tier: f32, hibernate: 2s, threads: 2}}
@@ -87,8 +87,8 @@ def test_sound_agents_think_as_naive_ones(run: dict[str, Any]) -> None:
     """In every step, led and free, within what float32 rounds; learners included."""
     found = run["variants"][1]["fidelity"]
 
-    # Two models, each with and without learning, four agents, fifteen steps.
-    assert (240, 1.0, 240, 1.0) == tuple(
+    # Two models, each with and without learning, four agents, two steps into a second episode.
+    assert (432, 1.0, 432, 1.0) == tuple(
         found[key] for key in ("steps", "actions", "free_steps", "free")
     )
     assert 0 < found["posterior"] < 1e-6

@@ -10,7 +10,9 @@ from memopt_cli.analysis.findings import variant_findings
 from memopt_cli.analysis.operation_profile import PARTS, KeptLine, OperationProfile, PartCost
 from memopt_cli.analysis.recording import StageSpan
 from memopt_cli.engine.events import SampleTaken, VariantEnded
+from memopt_cli.engine.profiling import Profiler
 from memopt_cli.report import operation_profile
+from memopt_cli.scenario.model import Scenario
 from tests.making import found, run, variant
 
 if TYPE_CHECKING:
@@ -78,6 +80,68 @@ def test_nothing_stays_of_agents_that_do_not_leak(runner: Runner) -> None:
     assert profile.lines == ()
     assert [part.name for part in profile.parts] == ["perceive", "update", "plan"]
     assert all(part.s_per_step > 0 for part in profile.parts)
+
+
+class Rounds:
+    """A subject, its memory and its stop: each round takes more, the first a hundred times more."""
+
+    def __init__(self, kept_bytes: int) -> None:
+        self.asked: list[str] = []
+        self.held_bytes = self.round = 0
+        self._kept_bytes = kept_bytes
+
+    def exchange(self, message: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+        """Answer as a subject with ten agents does."""
+        what = message["what"]
+        self.asked.append(what)
+        self.round += what == "grow"
+        created = 10 * (1000 * self.round if self.round > 1 else 100_000)
+        self.held_bytes += {"grow": created, "shrink": 10 * self._kept_bytes - created}.get(what, 0)
+        of_each = dict.fromkeys(PARTS, created * 100)
+        answers: dict[str, dict[str, Any]] = {
+            "open": {"agents": 10},
+            "use": {"ns": of_each, "steps": 5},
+            "trace": {"peak": of_each, "kept": of_each},
+            "lines": {"lines": [("here.py:46", 39)]},
+        }
+        return answers.get(what, {}), []
+
+    def heap(self) -> dict[str, int | None]:
+        """Return what is held."""
+        return {"in_use": self.held_bytes}
+
+    def anonymous_bytes(self) -> int:
+        """Return pages that never move."""
+        return 0
+
+    def check(self) -> None:
+        """Let it go on."""
+
+
+@pytest.mark.parametrize(("kept_bytes", "lines"), [(41, 1), (40, 0)])
+def test_the_first_round_is_not_measured(kept_bytes: int, lines: int) -> None:
+    """Of the others the middle one is told; lines are asked for above a hundredth that stays."""
+    subject: Any = Rounds(kept_bytes)
+    asked = Scenario.model_validate(
+        {
+            "version": 1,
+            "name": "profiled",
+            "workload": "agents",
+            "agents": {"profile": 10},
+            "load": {"stages": STAGES},
+        }
+    )
+    profile = Profiler(subject, subject, subject).profile(asked)
+
+    assert profile is not None
+    assert (4000, kept_bytes, 5, 25) == (
+        profile.created_bytes,
+        profile.retained_bytes,
+        profile.rounds,
+        profile.steps,
+    )
+    assert [4e-3 / 5] * 3 == pytest.approx([part.s_per_step for part in profile.parts])
+    assert (lines, lines) == (len(profile.lines), subject.asked.count("lines"))
 
 
 def test_it_is_told() -> None:

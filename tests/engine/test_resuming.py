@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -198,6 +199,20 @@ def test_another_load_is_refused_and_the_run_stays(tmp_path: Path) -> None:
 
     assert Outcome.RUNNING == reader.read(tmp_path / "run").outcome
     assert Outcome.FINISHED == lived(tmp_path / "run", what).outcome
+
+
+def test_a_stop_is_heard_while_a_population_is_rebuilt(tmp_path: Path) -> None:
+    """It is not lived again to the end first, and the next one goes on where this one would."""
+    what = WORKLOADS["synthetic"]
+    before = lived(tmp_path / "run", what, events=12).variants[0]
+    stop = StopRequest()
+    stop.by_signal(signal.SIGTERM)
+    cut = lived(tmp_path / "run", what, stop=stop)
+    found = lived(tmp_path / "run", what)
+
+    assert (Outcome.INTERRUPTED, Outcome.FINISHED) == (cut.outcome, found.outcome)
+    assert (course(before), before.parts) == (course(cut.variants[0]), cut.variants[0].parts)
+    assert 2 == len(found.variants[0].parts)
 
 
 def test_two_cannot_write_in_one_folder(tmp_path: Path) -> None:

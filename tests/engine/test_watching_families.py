@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from memopt_cli.analysis.watch_findings import judge
 from memopt_cli.analysis.watch_limits import WatchLimits
 from memopt_cli.engine import followed
+from memopt_cli.engine.clock import SystemClock
 from memopt_cli.engine.watch_events import (
     PausesRecorded,
     ProcessAppeared,
@@ -19,6 +22,7 @@ from memopt_cli.engine.watch_events import (
 )
 from memopt_cli.engine.watch_keeping import kept
 from memopt_cli.profiler import tree
+from memopt_cli.profiler.injection import Session
 from memopt_cli.profiler.tree import living
 from memopt_cli.store.watch_reader import read_watch
 from memopt_cli.store.watch_writer import WatchWriter
@@ -85,6 +89,39 @@ def test_one_that_ends_does_not_end_the_watch_of_others(watcher: Watcher) -> Non
         each.count for each in pauses.pauses.values()
     )
     assert watcher.readings()[-1].at_s > gone.at_s
+
+
+def test_what_a_command_leaves_behind_is_watched_on(watcher: Watcher) -> None:
+    """The command is over at once; its child is read until the time is over, and then ended."""
+    ended = watcher.run(["sh", "-c", "sleep 60 & exit 0"], duration_s=0.6)
+
+    appeared = watcher.all(ProcessAppeared)
+    assert (0, True) == (ended.exit_status, ended.wall_s >= 0.6)
+    assert "sleep 60" in [event.command for event in appeared]
+    assert [] == [event.pid for event in appeared if living(event.pid)]
+
+
+def test_who_is_there_for_one_look_only_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was there when the watch began is, and whoever came since from its second look on."""
+    with ExitStack() as opened:
+        session = opened.enter_context(Session())
+        first, second = (subprocess.Popen(["sleep", "60"]) for _ in range(2))
+        for each in (first, second):
+            opened.enter_context(each)
+            opened.callback(each.kill)
+        one, other = living(first.pid), living(second.pid)
+        assert one is not None
+        assert other is not None
+        looks = iter([(one,), (one, other), (one,), (one, other), (one, other)])
+        monkeypatch.setattr(tree.Tree, "look", lambda _, **__: next(looks))
+        watched = followed.Followed(tree.Tree(one), session, SystemClock())
+        came = [
+            [event.pid for event in watched.read() if isinstance(event, ProcessAppeared)]
+            for _ in range(5)
+        ]
+        watched.close()
+
+    assert [[first.pid], [], [], [], [second.pid]] == came
 
 
 def test_a_native_program_is_read_from_outside(watcher: Watcher) -> None:

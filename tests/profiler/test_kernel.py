@@ -24,6 +24,11 @@ TABLE = """\
    1: 0100007F:1F90 0100007F:D431 01 00000000:00000000 00:00000000 00000000     0
    2: 0100007F:D431 0100007F:1F90 01 00000000:00000000 00:00000000 00000000     0
    3: 0100007F:0016 0100007F:D432 01 00000000:00000000 00:00000000 00000000     0
+   4: 0100007F:1F90 0100007F:D433 06 00000000:00000000 00:00000000 00000000     0
+"""
+TABLE_OF_6 = """\
+  sl  local_address                         remote_address                        st tx_queue
+   0: 0000000000000000FFFF00000100007F:1F90 0000000000000000FFFF00000100007F:D434 01 00000000
 """
 
 
@@ -52,11 +57,15 @@ def test_where_only_root_may_look(tmp_path: Path) -> None:
 
 
 def test_ends_are_counted_by_port(tmp_path: Path) -> None:
-    """Both ends of a connection to a port, and not who listens there or goes elsewhere."""
+    """Both ends of a connection to a port, and not who listens, waits or goes elsewhere."""
     assert None is kernel.ends_on({8080}, tmp_path)
     _write(tmp_path, "net/tcp", TABLE)
 
-    assert (2, 0) == (kernel.ends_on({8080}, tmp_path), kernel.ends_on({9}, tmp_path))
+    assert [2, 1, 3, 0] == [
+        kernel.ends_on(ports, tmp_path) for ports in ({8080}, {22}, {8080, 22}, {9})
+    ]
+    _write(tmp_path, "net/tcp6", TABLE_OF_6)
+    assert 3 == kernel.ends_on({8080}, tmp_path)
 
 
 def test_on_this_machine() -> None:

@@ -14,8 +14,8 @@ from rich.console import Console
 from memopt_cli.analysis import findings, watch_findings
 from memopt_cli.analysis.watch_limits import limits_of
 from memopt_cli.cli import display, watch_tables
+from memopt_cli.report import alerts, markdown, summary, watch_json, watch_markdown
 from memopt_cli.report import json as run_json
-from memopt_cli.report import markdown, summary, watch_json, watch_markdown
 from memopt_cli.report.github import job_summary, workflow_commands
 from memopt_cli.report.schema import json_schema
 from memopt_cli.report.watch_schema import json_schema as watch_schema
@@ -101,6 +101,14 @@ def test_the_terminal(paused: RunFindings, watched: WatchFindings) -> None:
 
     assert f"critical alert: optimized: {RUN_WORDS}\n" in text
     assert f"warning alert: 4711: {WATCH_WORDS}\n" in text
+
+
+def test_a_terminal_shows_a_few(paused: RunFindings) -> None:
+    """Of eight alerts the first five; the others are counted."""
+    shown = alerts.lines([replace(paused.alerts[0], owner=str(number)) for number in range(8)])
+
+    assert [f"critical alert: {number}: {RUN_WORDS}" for number in range(5)] == shown[:-1]
+    assert "3 more alerts are in the report." == shown[-1]
 
 
 def test_of_nothing_nothing_is_said() -> None:

@@ -80,6 +80,29 @@ def test_json_holds_to_its_schema(name: str) -> None:
     jsonschema.validate(json.loads(text), json_schema())
 
 
+def test_json() -> None:
+    """What was before and is after, whether that is shown, and whether it is worse."""
+    one, results = _judged("worse")
+    told = json.loads(comparison.to_json([("new", one)], [results], base="old", exit_code=99))
+    (new,) = told["runs"]
+    names = ("before", "after", "shown", "worse")
+    found = {
+        (each["metric"], each["aggregation"]): tuple(each[name] for name in names)
+        for each in new["variants"][1]["measures"]
+    }
+    before, after, *memory = found["memory_per_unit", "value"]
+
+    assert (99, "crossed", "old", "new") == (
+        told["exit_code"],
+        told["verdict"],
+        told["base"],
+        new["name"],
+    )
+    assert [2048, 4096, True, True] == [before["value"], after["value"], *memory]
+    assert (True, False) == found["gc_pause", "max"][2:]
+    assert (False, False) == found["memory_total", "value"][2:]
+
+
 def test_markdown() -> None:
     """Both figures with their intervals, and the change, or that none is shown."""
     one, results = _judged("worse")
@@ -117,6 +140,9 @@ def test_junit_and_github(name: str) -> None:
     """A regression is a failure and an error's annotation; what is not compared is an error."""
     one, results = _judged(name)
     told = comparison.summary("new", "old", one, results)
+    of_parts = [(part.name, check) for part in told.parts for check in part.checks]
+    assert all(name == check.variant for name, check in of_parts)
+    assert [*results] == [check for _, check in told.all_checks]
     root = ET.fromstring(junit([told]))  # noqa: S314 - our own document
     crossed = sum(result.verdict is Verdict.CROSSED for result in results)
 

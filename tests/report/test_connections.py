@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import jsonschema
 
@@ -41,7 +42,9 @@ RECORDING = ConnectionsRecording(
 )
 REAL = found(
     gc_pause=None,
-    connections=Established(RECORDING, look(1000, answered=998), estimate(8000, 80), None, LEAKS),
+    connections=Established(
+        RECORDING, look(1000, asked=1100, answered=998), estimate(8000, 80), None, LEAKS
+    ),
 )
 
 
@@ -62,7 +65,7 @@ def test_the_section_on_connections() -> None:
     assert "it grows in steps" not in text
     for row in (
         "| processes: server, drivers | 6, 2 |",
-        "| held of asked, verified | 1,000 of 1,000, 998 |",
+        "| held of asked, verified | 1,000 of 1,100, 998 |",
         "| connect phase | 500 ms, 2,000 per second |",
         "| time to connect: p50, p99, max | 1.00 ms, 2.00 ms, 1.00 s; 3 asked again |",
         "| kernel objects per connection | 7.81 KiB (7.73 to 7.89) |",
@@ -82,11 +85,25 @@ def test_the_json_of_connections() -> None:
     (variant,) = document["variants"]
 
     assert 8000 == variant["kernel_per_unit_bytes"]["value"]
-    assert (998, 0.5, "leak") == (
-        variant["connections"]["verified"],
-        variant["connections"]["connect_s"],
-        variant["connections"]["kept"]["verdict"],
-    )
+    real = variant["connections"]
+    names = ("asked", "held", "verified", "answered", "not_answered", "connect_s")
+    assert [1100, 1000, 998, 998, 2, 0.5] == [real[name] for name in names]
+    assert "leak" == real["kept"]["verdict"]
+
+
+def test_connecting_beside_others_and_not_at_all() -> None:
+    """What others took of the processors stands beside the rate; without connections is neither."""
+
+    def told(**changes: Any) -> tuple[str, float | None]:
+        real = Established(replace(RECORDING, **changes), look(1000), None, None, LEAKS)
+        one = run(replace(REAL, connections=real))
+        (variant,) = json.loads(to_json(one))["variants"]
+        (row,) = [line for line in markdown(one).splitlines() if "| connect phase |" in line]
+        return row, variant["connections"]["connect_s"]
+
+    beside = "| connect phase | 500 ms, 2,000 per second; others took 25% of the processors |"
+    assert (beside, 0.5) == told(connect_others_s=0.25, connect_available_s=1.0)
+    assert ("| connect phase | not measured |", None) == told(connected=0)
 
 
 def test_a_run_without_connections() -> None:

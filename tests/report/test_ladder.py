@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from memopt_cli.analysis.density import Density
 from memopt_cli.report.ladder import document, ladder
 from tests.making import estimate, found, run, thought
 
@@ -60,3 +63,11 @@ def test_only_agents_have_one() -> None:
     assert [] == ladder(run(found(), found(name="other")))
     assert [] == document(run(found(), found(name="other")))
     assert [] == ladder(run(NAIVE))
+
+
+def test_what_filled_its_memory_has_none() -> None:
+    """Other numbers of agents are no steps from one to the next."""
+    filled = Density(10**8, 100, stopped=True, peak_bytes=9, computed_bytes=1e6, owns_all=True)
+    both = run(replace(NAIVE, density=filled), replace(BATCHED, density=filled))
+
+    assert ([], []) == (ladder(both), document(both))

@@ -14,8 +14,9 @@ import xmlschema
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as textfile_families
 
+from memopt_cli.analysis.alerts import RULES, Alert, Level
 from memopt_cli.analysis.recording import Outcome
-from memopt_cli.analysis.results import Verdict
+from memopt_cli.analysis.results import Estimate, How, Verdict
 from memopt_cli.analysis.watch_findings import judge
 from memopt_cli.analysis.watch_limits import limits_of
 from memopt_cli.report import summary
@@ -201,6 +202,13 @@ def test_openmetrics_says_what_was_found() -> None:
     assert {"memopt_gc_pause_max_seconds", "memopt_memory_retained_bytes"} & told.keys() == set()
 
 
+def test_openmetrics_says_what_did_not_finish() -> None:
+    """A run that was cut short is 0, as a watch that was killed is."""
+    for name in ("interrupted", "failed", "killed watch"):
+        told = _samples(openmetrics([SUMMARIES[name]]), text_string_to_metric_families)
+        assert [0.0] == [value for _, value in told["memopt_finished"]]
+
+
 def test_several_runs_are_one_exposition() -> None:
     """Each family stands once, with the series of all runs; a textfile has no second one."""
     other = replace(SUMMARIES["passed"], name="other")
@@ -237,6 +245,16 @@ def test_benchmark() -> None:
         "range": "64",
         "extra": "2.00 KiB (1.94 to 2.06), fitted",
     } in told
+
+
+def test_benchmark_shows_the_wider_side() -> None:
+    """One number stands behind the plus-minus sign; a variant that did not finish has none."""
+    memory = replace(found().memory, per_unit=Estimate(2048, 2040, 2112, How.FITTED))
+    whole = summary.of_run(run(found(memory=memory), found(outcome=Outcome.FAILED, name="other")))
+    told = {one["name"]: one for one in json.loads(benchmark([whole]))}
+
+    assert "64" == told["small / optimized / memory per connection"]["range"]
+    assert {"optimized"} == {name.split(" / ")[1] for name in told}
 
 
 @pytest.mark.parametrize("name", SUMMARIES)
@@ -280,6 +298,32 @@ def test_no_more_annotations_than_are_shown() -> None:
 
     assert MOST_ANNOTATIONS == len(workflow_commands(many).splitlines())
     assert 20 == job_summary(many).count("| CROSSED |")
+
+
+def test_the_room_for_warnings_is_shared() -> None:
+    """By a run that did not finish, by what is inconclusive, and by alerts, in this order."""
+    alert = Alert(RULES[0], "optimized", Level.WARNING, 3e6, 0.0, None)
+    lengths = []
+    for checks, alerts in ((20, 20), (4, 20), (4, 2)):
+        unfinished = run(
+            found(),
+            outcome=Outcome.INTERRUPTED,
+            thresholds=tuple(result(Verdict.INCONCLUSIVE, metric=f"m{n}") for n in range(checks)),
+            alerts=(alert,) * alerts,
+        )
+        lines = workflow_commands(summary.of_run(unfinished)).splitlines()
+        lengths.append((len(lines), sum("warning alert: " in line for line in lines)))
+
+    assert [(MOST_ANNOTATIONS, 0), (MOST_ANNOTATIONS, 5), (7, 2)] == lengths
+
+
+def test_a_summary_begins_with_the_worst() -> None:
+    """Whatever the order in which thresholds were asked for."""
+    order = (Verdict.PASSED, Verdict.INCONCLUSIVE, Verdict.CROSSED)
+    told = job_summary(summary.of_run(run(found(), thresholds=tuple(map(result, order)))))
+    rows = [line for line in told.splitlines() if "memory_per_connection: value" in line]
+
+    assert ["CROSSED", "inconclusive", "passed"] == [row.split(" | ")[0][2:] for row in rows]
 
 
 def test_job_summary() -> None:

@@ -68,6 +68,24 @@ def test_one_rule_whole() -> None:
     assert rule["annotations"]["summary"] == "longest GC pause above 150 ms"
 
 
+def _expressions(name: str) -> list[str]:
+    return [rule["expr"] for rule in GROUP["rules"] if rule["alert"] == name]
+
+
+def test_what_each_rule_is_about() -> None:
+    """Units of its own kind, growth that is called a leak, and reuse that is too little."""
+    reuse = [rule["annotations"]["summary"] for rule in GROUP["rules"] if "Reuse" in rule["alert"]]
+
+    assert ["pool reuse below 70.0 %", "pool reuse below 50.0 %"] == reuse
+    for unit in ("connection", "agent"):
+        assert all(
+            2 == each.count(f'memopt_memory_per_unit_bytes{{unit="{unit}"}}')
+            for each in _expressions(f"MemoptMemoryPer{unit.capitalize()}")
+        )
+    growth = _expressions("MemoptGrowth")
+    assert [2, 2] == [each.count('memopt_leak{verdict="leak"} == 1)') for each in growth]
+
+
 def test_a_wrong_expression_is_seen() -> None:
     """The parser that the tests rest on refuses what is not PromQL."""
     with pytest.raises(ValueError, match="invalid promql query"):

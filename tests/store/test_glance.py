@@ -38,6 +38,7 @@ def test_nothing_is_lost_of_what_adds_up_or_peaks() -> None:
             gc_pauses=1,
             gc_pause_s=0.5,
             gc_pause_max_s=float(at == 777),
+            cost_s=0.5 if at == 666 else 0.001,
             is_plateau=at == 444,
             anonymous_bytes=7 if at == 444 else None,
         )
@@ -45,12 +46,13 @@ def test_nothing_is_lost_of_what_adds_up_or_peaks() -> None:
     ]
     seen = list(thinned(samples, len(samples), most=FEW))
     assert len(seen) <= FEW + 1
-    assert (99 * MIB, 20 * MIB, 1000, 500.0, 1.0) == (
+    assert (99 * MIB, 20 * MIB, 1000, 500.0, 1.0, 0.5) == (
         max(one.rss_bytes for one in seen),
         max(one.uss_bytes or 0 for one in seen),
         sum(one.gc_pauses for one in seen),
         sum(one.gc_pause_s for one in seen),
         max(one.gc_pause_max_s for one in seen),
+        max(one.cost_s for one in seen),
     )
     assert [(444.0, 7)] == [(one.at_s, one.anonymous_bytes) for one in seen if one.is_plateau]
     assert 999.0 == seen[-1].at_s

@@ -12,7 +12,8 @@ import pytest
 from memopt_cli.errors import AgentError
 from memopt_cli.optimizer.agents import AgentOptimizer, AgentParts
 from memopt_cli.optimizer.agents.arrays import ArrayStore
-from memopt_cli.optimizer.agents.past import PastActions, PastBeliefs
+from memopt_cli.optimizer.agents.dormitory import Dormitory
+from memopt_cli.optimizer.agents.past import BeliefFile, PastActions, PastBeliefs
 from memopt_cli.workloads.agents.families import model_named
 from memopt_cli.workloads.agents.naive import NaiveAgent
 from tests.worlds import Worlds
@@ -69,6 +70,9 @@ def test_restored_agents_own_what_they_had() -> None:
     """Lists are lists again, arrays can be written to, and a write is nobody else's."""
     model, books = model_named("G3", 3), optimizer()
     one, other = NaiveAgent(model), NaiveAgent(model)
+    for _ in range(2):
+        one.step([0, 0])
+    believed = [[each.copy() for each in item] for item in one.belief_history]
     layouts = [each.strides for each in (*one.A, *one.B)]
     books.optimize_agent(one, other)
     assert one.B[0] is other.B[0]
@@ -77,7 +81,12 @@ def test_restored_agents_own_what_they_had() -> None:
     with pytest.raises(ValueError, match="WRITEABLE"):
         one.B[0].flags.writeable = True
     assert layouts == [each.strides for each in (*one.A, *one.B)]
+    # What is read of the past is the reader's own.
+    one.belief_history[1][0][:] = 7
     books.restore(one)
+    assert all(map(np.array_equal, believed[1], one.belief_history[1]))
+    one.belief_history[0][0][:] = 7
+    assert 7 == one.belief_history[0][0].max()
     one.B[0][:] = 0
     assert 1 == other.B[0].max()
     assert [list, list] == [type(one.belief_history), type(one.action_history)]
@@ -110,7 +119,7 @@ def test_nothing_is_held_of_who_has_gone(how: str) -> None:
     books.optimize_agent(agent)
     past = agent.belief_history
     assert isinstance(past, PastBeliefs)
-    file, array = past._file, weakref.ref(agent.B[0])
+    file, shared = past._file, weakref.ref(agent.B[0])
     assert (1, 3, True) == (len(books), file.in_use, len(books.arrays) > 0)
     if how != "drop":
         getattr(books, how)(agent)
@@ -118,7 +127,7 @@ def test_nothing_is_held_of_who_has_gone(how: str) -> None:
     gone = weakref.ref(agent)
     del agent, past
     gc.collect()
-    assert (None, None) == (gone(), array())
+    assert (None, None) == (gone(), shared())
     assert (0, 0, 0) == (len(books), len(books.arrays), file.in_use)
 
 
@@ -191,6 +200,25 @@ def test_who_cannot_be_adopted_is_as_before() -> None:
         with pytest.raises(AgentError):
             deed(agent)
     assert theirs is slotted.B[0]
+
+
+def test_a_full_disk_takes_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing has changed, and the next belief is written where this one would have been."""
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    file = BeliefFile(8)
+    past = PastBeliefs([np.zeros(1)], file)
+    past.append([np.ones(1)])
+    for in_use in (1, 2):
+        with monkeypatch.context() as full:
+            full.setattr(Dormitory, "put", fail)
+            with pytest.raises(OSError, match="No space"):
+                past.append([np.zeros(1)])
+        assert (in_use, in_use) == (file.in_use, len(past))
+        past.append([np.ones(1)])
+    assert [1.0, 1.0, 1.0] == [float(item[0][0]) for item in past]
 
 
 def test_pasts_read_as_lists_do() -> None:

@@ -143,6 +143,8 @@ def test_relief_takes_the_idle_least_used_first_and_spares_the_active() -> None:
     assert 36 * KB == life.relieve(100 * KB).freed_bytes
     assert [LifeStage.ACTIVE] * 10 == [life.stage(each) for each in young]
     assert 0 == life.relieve(KB).freed_bytes
+    told = [each.freed_bytes for each in life.events if each.deed is Deed.RELIEVED]
+    assert [64 * KB, 36 * KB, 0] == told
 
 
 def test_the_awake_limit_falls_above_the_budget_and_rises_where_there_is_room() -> None:
@@ -163,6 +165,19 @@ def test_the_awake_limit_falls_above_the_budget_and_rises_where_there_is_room() 
     for _ in range(20):
         life.tick()
     assert 16 == life.awake_limit
+    changed = [each.awake_limit for each in life.events if each.deed is Deed.LIMITED]
+    assert [12, 9, 8, 9, 10, 11, 12, 13, 14, 15, 16] == changed
+
+
+def test_the_awake_limit_falls_from_those_who_are_awake() -> None:
+    """A limit above that would be lowered without anybody's going to sleep."""
+    population = population_of("G3", clock=Now())
+    life = Lifecycle(population, LifeRules(limit=16, budget_bytes=1), memory=lambda: 2)
+    handles = [life.register() for _ in range(16)]
+    for each in handles[:8]:
+        life.hibernate(each)
+
+    assert (6, 2) == ((found := life.tick()).awake_limit, found.hibernated)
 
 
 def test_who_wakes_at_the_awake_limit_displaces_the_least_used() -> None:

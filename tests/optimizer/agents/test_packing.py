@@ -28,6 +28,7 @@ def normalised(values: list[float]) -> np.ndarray:
 @given(BELIEFS)
 def test_logarithms_hold_their_error(values: list[float]) -> None:
     """Relative to the belief and the 1e-16 that inference adds; nothing becomes zero."""
+    assert LOG_ERROR < 2.9e-4
     belief = normalised(values)
     found = np.empty_like(belief)
     from_log16(to_log16(belief), found)
@@ -61,6 +62,22 @@ def test_each_factor_has_a_floor_of_its_own() -> None:
 
     assert [1.0, 0, 0, 0, 1.0] == found[0, :5].tolist()
     assert [1e-9] * 4 == pytest.approx(found[0, 5:].tolist(), rel=1e-6)
+
+
+def test_what_is_at_the_limit_is_dropped() -> None:
+    """Of three states one is kept: its count, floor, index and value."""
+    assert 4 + 4 + 2 + 4 == len(SparseRows((3,)).pack(np.array([[1e-8, 1e-8, 1.0]])))
+
+
+def test_states_are_told_apart_however_many_there_are() -> None:
+    """The last of 65,537 needs an index of more than 16 bits."""
+    form = SparseRows((65_537,))
+    belief = np.zeros((2, 65_537))
+    belief[0, -1] = belief[1, 0] = 1.0
+    found = np.empty_like(belief)
+    form.unpack(form.pack(belief), 2, found)
+
+    assert np.array_equal(belief, found)
 
 
 def test_few_states_take_few_bytes_and_many_are_said_not_to() -> None:
@@ -111,7 +128,7 @@ def test_edits_and_packing_in_any_order(edits: list[tuple[int, float, bool]]) ->
         assert np.allclose(expected, lazy.dense(), rtol=1e-5, atol=2e-8)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0, -0.25])
 def test_what_is_no_distribution_is_refused_and_kept(value: float) -> None:
     """At the beginning, and when it was written later: the array stays as it was written."""
     with pytest.raises(AgentError):

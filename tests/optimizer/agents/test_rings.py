@@ -62,6 +62,23 @@ def test_an_action_history_is_a_list(verbs: int, limit: int | None, count: int, 
     assert len(kept) == len(history)
 
 
+@pytest.mark.parametrize("beyond", range(4))
+def test_a_limit_near_whole_blocks_is_kept_to(beyond: int) -> None:
+    """Not one action less is remembered when the oldest block goes, and not two blocks more."""
+    verbs = range(6)
+    history = ActionHistory(verbs)
+    block = history._per_block
+    history = ActionHistory(verbs, limit=block + beyond)
+    shown, held = set(), set()
+    for number in range(4 * block):
+        history.append(number % 6)
+        shown.add(len(history) - min(number + 1, block + beyond))
+        held.add(history._count - history._dropped * block)
+
+    assert {0} == shown
+    assert max(held) < block + beyond + 2 * block
+
+
 @pytest.mark.parametrize("regular", [True, False])
 def test_5000_of_5_verbs_are_five_times_smaller(*, regular: bool) -> None:
     """In deep size, against a list; deflated blocks only where that is smaller."""

@@ -27,7 +27,7 @@ from memopt_cli.workloads.agents.families import model_named
 
 
 def test_equal_content_is_one_model_however_it_is_given() -> None:
-    """Another object, another layout, and matrices in place of successors."""
+    """Another object, another layout, matrices in place of successors, and zeros of any sign."""
     model = model_named("G5", 1)
     store = ModelStore()
     shared = store.intern(model)
@@ -37,6 +37,10 @@ def test_equal_content_is_one_model_however_it_is_given() -> None:
     assert shared is store.intern(model_named("G5", 1))
     assert shared is store.intern(dense)
     assert shared is store.intern(turned)
+    for name in ("likelihoods", "priors"):
+        signed = tuple(np.where(each == 0, -0.0, each) for each in getattr(model, name))
+        change: dict[str, Any] = {name: signed}
+        assert shared is store.intern(replace(model, **change))
     assert 1 == len(store)
 
 

@@ -64,6 +64,25 @@ def test_growth_is_the_agents_own(clock: Clock) -> None:
     assert "MiB/h" in str(found).splitlines()[0]
 
 
+def test_those_that_grow_are_told_fastest_first(clock: Clock) -> None:
+    """Who shrinks or stays is none of them; how fast it shrinks is told with its sign."""
+    tracker = AgentTracker(clock=clock)
+    slow, fast, shrinking = Agent(), Agent(), Agent(beliefs=[np.zeros(1000) for _ in range(20)])
+    for name, agent in (("slow", slow), ("fast", fast), ("shrinking", shrinking)):
+        tracker.track(name, agent)
+
+    def live() -> None:
+        slow.beliefs.append(np.zeros(100))
+        fast.beliefs.append(np.zeros(1000))
+        shrinking.beliefs.pop()
+
+    watched(tracker, clock, live)
+
+    assert ["fast", "slow"] == [each.name for each in tracker.fastest()]
+    assert ["fast"] == [each.name for each in tracker.fastest(1)]
+    assert ", -4" in str(tracker.growth("shrinking")).splitlines()[0]
+
+
 def test_an_array_is_counted_once(clock: Clock) -> None:
     """Whatever refers to it, inside of containers and as views, it is one array of 8 MB."""
     array = np.zeros(10**6)
