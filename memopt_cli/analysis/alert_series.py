@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from memopt_cli.analysis import alerts, leak_outlook
 from memopt_cli.analysis.alerts import fired
@@ -33,19 +33,6 @@ class _Variant:
     recording: VariantRecording
     findings: VariantFindings
     memory_bytes: float | None
-
-
-class _Collecting(Protocol):
-    """What a sample of a run and a reading of a watch have in common."""
-
-    @property
-    def at_s(self) -> float: ...
-    @property
-    def cpu_s(self) -> float: ...
-    @property
-    def gc_pause_s(self) -> float: ...
-    @property
-    def gc_pause_max_s(self) -> float: ...
 
 
 def of_run(recording: Recording, variants: Sequence[VariantFindings]) -> tuple[Alert, ...]:
@@ -96,11 +83,16 @@ def of_watch(
 
 
 def _of_a_process(one: ProcessRecording, findings: ProcessFindings) -> dict[AlertRule, Points]:
-    readings = () if one.inside else one.readings
+    at_s, longest_s, paused_s, cpu_s = map(
+        one.readings.column, ("at_s", "gc_pause_max_s", "gc_pause_s", "cpu_s")
+    )
+    growth = _shown(findings.growth.leak, at_s)
+    if one.inside:
+        return {alerts.GROWTH: growth}
     return {
-        alerts.GC_PAUSE: _longest(readings),
-        alerts.GC_SHARE: _shares(readings),
-        alerts.GROWTH: _shown(findings.growth.leak, one.readings),
+        alerts.GC_PAUSE: list(zip(at_s, longest_s, strict=True)),
+        alerts.GC_SHARE: _shares(at_s, paused_s, cpu_s),
+        alerts.GROWTH: growth,
     }
 
 
@@ -108,7 +100,11 @@ def _held(recording: WatchRecording, tree: TreeFindings | None) -> Points:
     """Return the memory of all processes together."""
     if tree is not None:
         return [(at_s, size) for at_s, _, size in tree.points]
-    return [(each.at_s, each.rss_bytes) for one in recording.processes for each in one.readings]
+    columns = [
+        (one.readings.column("at_s"), one.readings.column("rss_bytes"))
+        for one in recording.processes
+    ]
+    return [point for one in columns for point in zip(*one, strict=True)]
 
 
 def _per_unit(told: _Variant) -> Points:
@@ -147,38 +143,39 @@ def _reused(samples: Sequence[Sample]) -> Iterator[tuple[float, float]]:
 
 
 def _pauses(one: _Variant) -> Points:
-    return _longest(one.recording.samples) if one.recording.recorder_installed else []
-
-
-def _longest(samples: Sequence[_Collecting]) -> Points:
-    return [(one.at_s, one.gc_pause_max_s) for one in samples]
+    samples = one.recording.samples if one.recording.recorder_installed else ()
+    return [(sample.at_s, sample.gc_pause_max_s) for sample in samples]
 
 
 def _collecting(one: _Variant) -> Points:
-    return _shares(one.recording.samples) if one.recording.recorder_installed else []
+    samples = one.recording.samples if one.recording.recorder_installed else ()
+    return _shares(
+        [sample.at_s for sample in samples],
+        [sample.gc_pause_s for sample in samples],
+        [sample.cpu_s for sample in samples],
+    )
 
 
-def _shares(samples: Sequence[_Collecting]) -> Points:
-    """Return the share of its recent CPU time that each sample's subject collected."""
+def _shares(at_s: Sequence[float], paused_s: Sequence[float], cpu_s: Sequence[float]) -> Points:
+    """Return the share of its recent CPU time that a program collected, at each time."""
     found = []
-    for number in range(_RECENT, len(samples)):
-        recent = samples[number - _RECENT : number + 1]
-        cpu_s = recent[-1].cpu_s - recent[0].cpu_s
-        if cpu_s > 0:
-            paused_s = sum(one.gc_pause_s for one in recent[1:])
+    for number in range(_RECENT, len(at_s)):
+        worked_s = cpu_s[number] - cpu_s[number - _RECENT]
+        if worked_s > 0:
+            collected_s = sum(paused_s[number - _RECENT + 1 : number + 1])
             # A pause lasts on while the processor is another's.
-            found.append((recent[-1].at_s, min(1.0, paused_s / cpu_s)))
+            found.append((at_s[number], min(1.0, collected_s / worked_s)))
     return found
 
 
 def _growth(one: _Variant) -> Points:
-    return _shown(one.findings.leak, one.recording.samples)
+    return _shown(one.findings.leak, [sample.at_s for sample in one.recording.samples])
 
 
-def _shown(leak: Leak, samples: Sequence[_Collecting]) -> Points:
-    """Return growth that is called a leak, at the end of the samples."""
+def _shown(leak: Leak, at_s: Sequence[float]) -> Points:
+    """Return growth that is called a leak, at the end of its times."""
     slope = leak.slope_bytes_per_s if leak.verdict is LeakVerdict.LEAK else None
-    return [(samples[-1].at_s, slope.value)] if slope and samples else []
+    return [(at_s[-1], slope.value)] if slope and at_s else []
 
 
 def _used(told: _Variant) -> Points:
