@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - Typer reads annotations at run time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from memopt_cli.cli.measuring import Asked, Options
 from memopt_cli.cli.publishing import Publishing
 from memopt_cli.errors import UsageError
 from memopt_cli.exit_codes import ExitCode
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from memopt_cli.cli.outputs import Chosen
-    from memopt_cli.engine.stopping import StopRequest
     from memopt_cli.scenario.loading import Plan
-    from memopt_cli.store.resuming import Kept
 
 _SIGNALS = (ExitCode.TERMINATED, ExitCode.INTERRUPTED, ExitCode.HUNG_UP)
 _WORST_FIRST = (
@@ -134,31 +132,6 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
     raise typer.Exit(next(code for code in _WORST_FIRST if code in codes))
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What was asked for of every run."""
-
-    baseline: Path | None
-    regressions: tuple[str, ...]
-    """What must not have regressed against the baseline."""
-
-    fail_fast: bool
-    allow_remote: bool
-    slice_s: float | None
-    """The time after which to end in order; `None` to run to the end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One run as it was asked for."""
-
-    plan: Plan
-    folder: Path
-    options: Options
-    kept: Kept | None = None
-    """What was kept of it, to go on with."""
-
-
 def _slice_s(stop_after: str | None, scenarios: Sequence[str]) -> float | None:
     if stop_after is None:
         return None
@@ -241,6 +214,7 @@ def _run(
 ) -> ExitCode:
     """Run one plan, keep it, render it, and return how it ended."""
     from memopt_cli.cli import display, outputs
+    from memopt_cli.cli.measuring import measure
     from memopt_cli.cli.report import render
     from memopt_cli.engine.stopping import StopRequest, signals_to
 
@@ -248,7 +222,7 @@ def _run(
     with signals_to(stop):
         try:
             if asked.kept is None or not asked.kept.is_over:
-                _measure(asked, progress, stop)
+                measure(asked, progress, stop)
             found, recording = render(folder)
             display.show_results(results, found, str(folder))
             if found.outcome in _RESUMABLE:
@@ -260,61 +234,3 @@ def _run(
             return ExitCode(128 + (stop.signal or 2))
     # Also one that came while the report was written: it was for the whole command.
     return found.exit_code if stop.signal is None else ExitCode(128 + stop.signal)
-
-
-def _measure(asked: Asked, progress: Console | None, stop: StopRequest) -> None:
-    """Run one plan and keep it in its folder."""
-    from datetime import UTC, datetime
-
-    from memopt_cli.cli import display
-    from memopt_cli.engine import keeping
-    from memopt_cli.engine.clock import SystemClock
-    from memopt_cli.engine.launcher import LocalLauncher
-    from memopt_cli.engine.serving import LocalServices
-    from memopt_cli.engine.simulate import simulate as engine
-    from memopt_cli.engine.watch import ThresholdWatch
-    from memopt_cli.scenario import loading
-    from memopt_cli.scenario.dumping import dump
-    from memopt_cli.store import layout, reader
-    from memopt_cli.store.writer import RunWriter
-
-    plan, folder, clock = asked.plan, asked.folder, SystemClock()
-    options, kept = asked.options, asked.kept
-    if options.slice_s is not None:
-        stop.give_slice(options.slice_s, clock)
-    scenario = dump(plan.scenario)
-    # What is kept must be readable afterwards: better to find out before the run.
-    loading.load_text(scenario, folder / layout.SCENARIO)
-    with (
-        RunWriter(folder, resumed=kept is not None) as writer,
-        display.live(progress) as shown,
-    ):
-        if options.baseline is not None:
-            writer.keep_baseline(options.baseline, options.regressions)
-        if kept is None:
-            writer.keep_plan([(cell.label, dump(cell.scenario)) for cell in plan.cells])
-        stream = engine(
-            plan,
-            scenario_yaml=scenario,
-            started_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-            launcher=LocalLauncher(folder / layout.TARGET_LOG, clock=clock, stop=stop),
-            clock=clock,
-            stop=stop,
-            services=LocalServices(
-                folder / layout.TARGET_LOG,
-                clock=clock,
-                stop=stop,
-                allow_remote=options.allow_remote,
-            ),
-            kept=kept,
-        )
-        watch = ThresholdWatch(
-            plan.scenario,
-            read=lambda: reader.glance(folder),
-            clock=clock,
-            stop=stop,
-            fail_fast=options.fail_fast,
-        )
-        for event in keeping.kept(stream, writer):
-            watch.see(event)
-            shown.see(event)
