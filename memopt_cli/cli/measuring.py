@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from memopt_cli.cli.metrics import Metrics
     from memopt_cli.engine.stopping import StopRequest
     from memopt_cli.scenario.loading import Plan
     from memopt_cli.store.resuming import Kept
@@ -40,8 +41,8 @@ class Asked:
     """What was kept of it, to go on with."""
 
 
-def measure(asked: Asked, progress: Console | None, stop: StopRequest) -> None:
-    """Run one plan and keep it in its folder."""
+def measure(asked: Asked, progress: Console | None, stop: StopRequest, metrics: Metrics) -> None:
+    """Run one plan, keep it in its folder, and tell of it as it goes on."""
     from datetime import UTC, datetime
 
     from memopt_cli.cli import display
@@ -65,6 +66,7 @@ def measure(asked: Asked, progress: Console | None, stop: StopRequest) -> None:
     loading.load_text(scenario, folder / layout.SCENARIO)
     with (
         RunWriter(folder, resumed=kept is not None) as writer,
+        metrics.of_run(plan, folder) as told,
         display.live(progress) as shown,
     ):
         if options.baseline is not None:
@@ -96,3 +98,4 @@ def measure(asked: Asked, progress: Console | None, stop: StopRequest) -> None:
         for event in keeping.kept(stream, writer):
             watch.see(event)
             shown.see(event)
+            told.see(event)

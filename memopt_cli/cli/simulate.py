@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from memopt_cli.cli.metrics import Metrics
     from memopt_cli.cli.outputs import Chosen
     from memopt_cli.scenario.loading import Plan
 
@@ -85,6 +86,13 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="Load targets on other machines: only yours.")
     ] = False,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            help="Serve OpenMetrics at 127.0.0.1:PORT/metrics meanwhile; 0 takes a free one.",
+            metavar="PORT",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="Print no colours.")] = False,
 ) -> None:
@@ -95,7 +103,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
     run `memopt simulate --resume RUN`; 99 a threshold was crossed; 129, 130, 143 stopped by a
     signal, resumable too.
     """
-    from memopt_cli.cli import display, outputs
+    from memopt_cli.cli import display, metrics, outputs
 
     wanted = outputs.chosen(out or ())
     regressed = tuple(fail_on_regression or ())
@@ -122,12 +130,13 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
     results = display.console(sys.stderr if wanted.printed else sys.stdout, colour=colour)
     publishing = Publishing(wanted, to_stderr=wanted.printed is not None)
     codes: set[ExitCode] = set()
-    for asked in runs:
-        for warning in _warnings(asked):
-            display.say(f"warning: {warning}")
-        codes.add(_run(asked, progress, results, publishing))
-        if codes & set(_SIGNALS):
-            break
+    with metrics.served(metrics_port) as told:
+        for asked in runs:
+            for warning in _warnings(asked):
+                display.say(f"warning: {warning}")
+            codes.add(_run(asked, progress, results, publishing, told))
+            if codes & set(_SIGNALS):
+                break
     codes |= publishing.end()
     raise typer.Exit(next(code for code in _WORST_FIRST if code in codes))
 
@@ -210,7 +219,11 @@ def _warnings(asked: Asked) -> Sequence[str]:
 
 
 def _run(
-    asked: Asked, progress: Console | None, results: Console, publishing: Publishing
+    asked: Asked,
+    progress: Console | None,
+    results: Console,
+    publishing: Publishing,
+    metrics: Metrics,
 ) -> ExitCode:
     """Run one plan, keep it, render it, and return how it ended."""
     from memopt_cli.cli import display, outputs
@@ -222,7 +235,7 @@ def _run(
     with signals_to(stop):
         try:
             if asked.kept is None or not asked.kept.is_over:
-                measure(asked, progress, stop)
+                measure(asked, progress, stop, metrics)
             found, recording = render(folder)
             display.show_results(results, found, str(folder))
             if found.outcome in _RESUMABLE:

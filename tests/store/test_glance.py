@@ -104,3 +104,11 @@ def test_a_glance_at_a_long_run_takes_no_more_memory(
 def test_the_limit_leaves_blocks_their_samples() -> None:
     """A thinned day has twenty samples and more in each of the blocks of a verdict."""
     assert thinning.MOST_SEEN >= 20 * leak_blocks.MOST_BLOCKS
+
+
+def test_an_overview_is_of_all_variants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of one that has ended, as few samples as a glance has."""
+    monkeypatch.setattr(thinned, "__kwdefaults__", {"most": 200})
+    both = [[sample(float(at), stage=STEADY) for at in range(1000)] for _ in range(2)]
+    seen = reader.overview(written(tmp_path / "run", both))
+    assert [200, 200] == [len(one.samples) for one in seen.variants]
