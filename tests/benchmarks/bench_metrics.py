@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 TICKS = 1_000
 PAUSE_S = 0.01
 MOST_LOOK_S, MOST_TICK_S = 10.0, 0.1
-"""What Prometheus waits for unless it is told otherwise; what a tick may be held up by, a tenth of the interval that soaks are sampled at."""
+"""What Prometheus waits unless it is told otherwise; a tenth of the interval of soaks."""
 
 
 def looked(folder: Path, scenario: Scenario, times: int) -> list[float]:

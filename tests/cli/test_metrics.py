@@ -336,8 +336,12 @@ def test_what_cannot_be_judged_is_said(
         followed.see(STARTED)
         status, text = metrics.answer()
     told = capsys.readouterr()
+    with metrics.of_run(of_two(tmp_path), tmp_path / "none") as followed:
+        followed.see(STARTED)
+    after, _ = metrics.answer()
 
-    assert 503 == status
+    # What has ended is looked at no more.
+    assert (503, 200) == (status, after)
     assert 1 == text.count("\n")
     assert text.startswith("What was measured cannot be judged: StoreError: ")
     assert ("", "Metrics: http://here\n") == (told.out, told.err)
@@ -401,6 +405,7 @@ def test_clients_that_stay_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_client_that_stalls_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """It sends the half of a request, and then nothing for too long."""
+    assert scrapes.STALL_S == scrapes._Client.timeout
     monkeypatch.setattr(scrapes._Client, "timeout", 0.05)
     with scrapes.served(0, served_nothing) as address:
         place = ("127.0.0.1", urlsplit(address).port or 0)
