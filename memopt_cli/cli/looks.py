@@ -83,9 +83,9 @@ def at_run(folder: Path, scenario: Scenario) -> Summary:
 
 
 def at_watch(folder: Path, limits: WatchLimits) -> Summary:
-    """Read a watch that goes on, whole as a watch is always judged, and judge it."""
+    """Read a watch that goes on, its readings thinned, and judge it."""
     from memopt_cli.analysis.watch_findings import judge
     from memopt_cli.report import summary
-    from memopt_cli.store.watch_reader import read_watch
+    from memopt_cli.store.watch_reader import glance_at_watch
 
-    return summary.of_watch(judge(read_watch(folder), limits))
+    return summary.of_watch(judge(glance_at_watch(folder), limits))

@@ -6,12 +6,13 @@ import socket
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from http import HTTPStatus
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
@@ -25,15 +26,12 @@ from memopt_cli.engine import events, watch_events
 from memopt_cli.report import summary
 from memopt_cli.scenario import loading
 from tests.cli.conftest import ENDLESS, Memopt, samples_in
-from tests.cli.test_watch import LEAKS
 from tests.making import run, sample
 from tests.watchings import reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    import psutil
 
     from memopt_cli.report.summary import Summary
     from memopt_cli.scenario.loading import Plan
@@ -44,6 +42,15 @@ if TYPE_CHECKING:
 WITHIN_S = 60.0
 WHOLE = ("scenario", "target")
 OF_PARTS = ("pid", "verdict", "variant")
+
+GROWS = """\
+import time
+kept = []
+for _ in range(1000):
+    kept.append(bytes(60_000))
+    time.sleep(0.005)
+time.sleep(300)
+"""
 
 
 def values(text: str) -> Values:
@@ -95,8 +102,11 @@ def begin(memopt: Memopt) -> Iterator[Begin]:
 
     yield start
     for one in started:
-        if one.is_running():
-            one.kill()
+        # What a watch has started is its own to end, unless it is killed.
+        family = [*one.children(recursive=True), one] if one.is_running() else []
+        for each in family:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
         one.communicate()
 
 
@@ -145,7 +155,7 @@ def test_it_tells_of_the_run_that_goes_on(memopt: Memopt, begin: Begin) -> None:
 def test_a_watch_is_told_of_while_it_goes_on(tmp_path: Path, begin: Begin) -> None:
     """Memory and growth of the process that is watched, and no progress without an end."""
     options = ("--interval", "20ms", "--out", "seen", "--log")
-    process, address = begin("watch", *options, "--", sys.executable, "-c", LEAKS)
+    process, address = begin("watch", *options, "--", sys.executable, "-c", GROWS)
     until(lambda: "memopt_current_memory_bytes" in scraped(address))
     first = scraped(address)["memopt_current_memory_bytes"]
     until(
