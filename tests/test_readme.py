@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from memopt_cli.analysis.alerts import RULES
+from memopt_cli.cli import scrapes
 from memopt_cli.cli.outputs import Format
 from memopt_cli.exit_codes import ExitCode
 from memopt_cli.scenario import loading
@@ -233,6 +234,18 @@ def test_the_jobs_keep_what_they_write(language: str) -> None:
     assert kept
     for path in {name for one in kept for name in one.split("\\n")}:
         assert re.search(rf"(?:--out |=){re.escape(path)}\b", block)
+
+
+def test_prometheus_scrapes_what_is_served() -> None:
+    """Its target is the port that the text names, at the interface and the path that there are."""
+    (block,) = _blocks("yaml prometheus")
+    (job,) = yaml.safe_load(block)["scrape_configs"]
+    (port,) = re.findall(r"`--metrics-port (\d+)`", README)
+
+    # Without a path of its own a job takes /metrics.
+    assert {"job_name", "static_configs"} == job.keys()
+    assert "/metrics" == scrapes.PATH
+    assert [{"targets": [f"{scrapes.HOST}:{port}"]}] == job["static_configs"]
 
 
 def test_the_table_of_formats_is_complete() -> None:

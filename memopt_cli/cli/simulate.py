@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - Typer reads annotations at run time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from memopt_cli.cli.measuring import Asked, Options
 from memopt_cli.cli.publishing import Publishing
 from memopt_cli.errors import UsageError
 from memopt_cli.exit_codes import ExitCode
@@ -19,10 +19,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from memopt_cli.cli.metrics import Metrics
     from memopt_cli.cli.outputs import Chosen
-    from memopt_cli.engine.stopping import StopRequest
     from memopt_cli.scenario.loading import Plan
-    from memopt_cli.store.resuming import Kept
 
 _SIGNALS = (ExitCode.TERMINATED, ExitCode.INTERRUPTED, ExitCode.HUNG_UP)
 _WORST_FIRST = (
@@ -87,6 +86,13 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="Load targets on other machines: only yours.")
     ] = False,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            help="Serve OpenMetrics at 127.0.0.1:PORT/metrics meanwhile; 0 takes a free one.",
+            metavar="PORT",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="Print no colours.")] = False,
 ) -> None:
@@ -97,7 +103,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
     run `memopt simulate --resume RUN`; 99 a threshold was crossed; 129, 130, 143 stopped by a
     signal, resumable too.
     """
-    from memopt_cli.cli import display, outputs
+    from memopt_cli.cli import display, metrics, outputs
 
     wanted = outputs.chosen(out or ())
     regressed = tuple(fail_on_regression or ())
@@ -124,39 +130,15 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
     results = display.console(sys.stderr if wanted.printed else sys.stdout, colour=colour)
     publishing = Publishing(wanted, to_stderr=wanted.printed is not None)
     codes: set[ExitCode] = set()
-    for asked in runs:
-        for warning in _warnings(asked):
-            display.say(f"warning: {warning}")
-        codes.add(_run(asked, progress, results, publishing))
-        if codes & set(_SIGNALS):
-            break
+    with metrics.served(metrics_port) as told:
+        for asked in runs:
+            for warning in _warnings(asked):
+                display.say(f"warning: {warning}")
+            codes.add(_run(asked, progress, results, publishing, told))
+            if codes & set(_SIGNALS):
+                break
     codes |= publishing.end()
     raise typer.Exit(next(code for code in _WORST_FIRST if code in codes))
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What was asked for of every run."""
-
-    baseline: Path | None
-    regressions: tuple[str, ...]
-    """What must not have regressed against the baseline."""
-
-    fail_fast: bool
-    allow_remote: bool
-    slice_s: float | None
-    """The time after which to end in order; `None` to run to the end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One run as it was asked for."""
-
-    plan: Plan
-    folder: Path
-    options: Options
-    kept: Kept | None = None
-    """What was kept of it, to go on with."""
 
 
 def _slice_s(stop_after: str | None, scenarios: Sequence[str]) -> float | None:
@@ -237,10 +219,15 @@ def _warnings(asked: Asked) -> Sequence[str]:
 
 
 def _run(
-    asked: Asked, progress: Console | None, results: Console, publishing: Publishing
+    asked: Asked,
+    progress: Console | None,
+    results: Console,
+    publishing: Publishing,
+    metrics: Metrics,
 ) -> ExitCode:
     """Run one plan, keep it, render it, and return how it ended."""
     from memopt_cli.cli import display, outputs
+    from memopt_cli.cli.measuring import measure
     from memopt_cli.cli.report import render
     from memopt_cli.engine.stopping import StopRequest, signals_to
 
@@ -248,7 +235,7 @@ def _run(
     with signals_to(stop):
         try:
             if asked.kept is None or not asked.kept.is_over:
-                _measure(asked, progress, stop)
+                measure(asked, progress, stop, metrics)
             found, recording = render(folder)
             display.show_results(results, found, str(folder))
             if found.outcome in _RESUMABLE:
@@ -260,61 +247,3 @@ def _run(
             return ExitCode(128 + (stop.signal or 2))
     # Also one that came while the report was written: it was for the whole command.
     return found.exit_code if stop.signal is None else ExitCode(128 + stop.signal)
-
-
-def _measure(asked: Asked, progress: Console | None, stop: StopRequest) -> None:
-    """Run one plan and keep it in its folder."""
-    from datetime import UTC, datetime
-
-    from memopt_cli.cli import display
-    from memopt_cli.engine import keeping
-    from memopt_cli.engine.clock import SystemClock
-    from memopt_cli.engine.launcher import LocalLauncher
-    from memopt_cli.engine.serving import LocalServices
-    from memopt_cli.engine.simulate import simulate as engine
-    from memopt_cli.engine.watch import ThresholdWatch
-    from memopt_cli.scenario import loading
-    from memopt_cli.scenario.dumping import dump
-    from memopt_cli.store import layout, reader
-    from memopt_cli.store.writer import RunWriter
-
-    plan, folder, clock = asked.plan, asked.folder, SystemClock()
-    options, kept = asked.options, asked.kept
-    if options.slice_s is not None:
-        stop.give_slice(options.slice_s, clock)
-    scenario = dump(plan.scenario)
-    # What is kept must be readable afterwards: better to find out before the run.
-    loading.load_text(scenario, folder / layout.SCENARIO)
-    with (
-        RunWriter(folder, resumed=kept is not None) as writer,
-        display.live(progress) as shown,
-    ):
-        if options.baseline is not None:
-            writer.keep_baseline(options.baseline, options.regressions)
-        if kept is None:
-            writer.keep_plan([(cell.label, dump(cell.scenario)) for cell in plan.cells])
-        stream = engine(
-            plan,
-            scenario_yaml=scenario,
-            started_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-            launcher=LocalLauncher(folder / layout.TARGET_LOG, clock=clock, stop=stop),
-            clock=clock,
-            stop=stop,
-            services=LocalServices(
-                folder / layout.TARGET_LOG,
-                clock=clock,
-                stop=stop,
-                allow_remote=options.allow_remote,
-            ),
-            kept=kept,
-        )
-        watch = ThresholdWatch(
-            plan.scenario,
-            read=lambda: reader.glance(folder),
-            clock=clock,
-            stop=stop,
-            fail_fast=options.fail_fast,
-        )
-        for event in keeping.kept(stream, writer):
-            watch.see(event)
-            shown.see(event)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from memopt_cli.analysis.watch_limits import WatchLimits
+    from memopt_cli.cli.metrics import Metrics
     from memopt_cli.engine.stopping import StopRequest
     from memopt_cli.engine.watching import Watching
 
@@ -76,12 +77,19 @@ def watch(  # noqa: PLR0913, PLR0917 - one for each option
         bool,
         typer.Option("--log", help="Keep the command's output in target.log; show a live table."),
     ] = False,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            help="Serve OpenMetrics at 127.0.0.1:PORT/metrics meanwhile; 0 takes a free one.",
+            metavar="PORT",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="Print no colours.")] = False,
 ) -> None:
     """Watch a process, or a command and its children, and exit by the verdict."""
     from memopt_cli.analysis.watch_limits import limits_of
-    from memopt_cli.cli import baselines, display, folders, outputs
+    from memopt_cli.cli import baselines, display, folders, metrics, outputs
     from memopt_cli.engine.watching import Watching
 
     wanted = outputs.chosen(out or ())
@@ -111,14 +119,16 @@ def watch(  # noqa: PLR0913, PLR0917 - one for each option
         )
     wanted.check(1)
     name = f"watch-{_name(watched.target)}"
-    folder = folders.named([name], wanted.folder)[0] or folders.dated(name)
+    named = folders.named([name], wanted.folder)[0]
     colour = display.wants_colour(no_color=no_color)
     elsewhere = inherits or wanted.printed is not None
     results = display.console(sys.stderr if elsewhere else sys.stdout, colour=colour)
     progress = None if quiet else display.console(sys.stderr, colour=colour)
     publishing = Publishing(wanted, to_stderr=elsewhere)
-    keeping = Keeping(limits, folder, baseline, fail_fast=fail_fast, log=log)
-    code = _run(watched, keeping, publishing, progress=progress, results=results)
+    with metrics.served(metrics_port) as told:
+        folder = named or folders.dated(name)
+        keeping = Keeping(limits, folder, baseline, fail_fast=fail_fast, log=log)
+        code = _run(watched, keeping, publishing, told, progress=progress, results=results)
     lost = publishing.end()
     raise typer.Exit(ExitCode.USAGE_ERROR if lost and code is ExitCode.PASSED else code)
 
@@ -172,6 +182,7 @@ def _run(
     watched: Watching,
     keeping: Keeping,
     publishing: Publishing,
+    metrics: Metrics,
     *,
     progress: Console | None,
     results: Console,
@@ -184,7 +195,7 @@ def _run(
     stop, folder = StopRequest(), keeping.folder
     with signals_to(stop):
         try:
-            _measure(watched, keeping, progress=progress, stop=stop)
+            _measure(watched, keeping, metrics, progress=progress, stop=stop)
             found, recording = render_watch(folder)
             watch_tables.show(results, found, str(folder))
             publishing.add(outputs.of_watch(folder, found, recording))
@@ -196,9 +207,14 @@ def _run(
 
 
 def _measure(
-    watched: Watching, keeping: Keeping, *, progress: Console | None, stop: StopRequest
+    watched: Watching,
+    keeping: Keeping,
+    metrics: Metrics,
+    *,
+    progress: Console | None,
+    stop: StopRequest,
 ) -> None:
-    """Watch and keep it in its folder."""
+    """Watch, keep it in its folder, and tell of it as it goes on."""
     from datetime import UTC, datetime
 
     from memopt_cli.cli import watch_display
@@ -229,7 +245,12 @@ def _measure(
         )
         live = isinstance(watched.target, int) or log
         # Closed in any case: what was started is ended with it.
-        with closing(stream), watch_display.watching(progress, live=live) as shown:
+        with (
+            metrics.of_watch(keeping.limits, folder) as told,
+            closing(stream),
+            watch_display.watching(progress, live=live) as shown,
+        ):
             for event in kept(stream, writer):
                 early.see(event)
                 shown.see(event)
+                told.see(event)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from memopt_cli.report import wording
@@ -32,17 +33,39 @@ _HELP = {
     "memopt_verdict": "Verdict of the run or watch.",
     "memopt_check": "Verdict of one check.",
     "memopt_leak": "Verdict on growth while the population is steady.",
-    "memopt_finished": "1 if it finished, 0 if it was cut short.",
+    "memopt_finished": "1 if it finished, 0 if it goes on or was cut short.",
     "memopt_wall_seconds": "How long it took.",
     "memopt_memory_limit_bytes": "Memory of the machine that it ran on.",
+    "memopt_current_memory_bytes": "Resident anonymous memory, when it was read last.",
+    "memopt_current_units": "Connections or agents that were there then.",
+    "memopt_last_sample_timestamp_seconds": "When memory was read last, in Unix time.",
+    "memopt_progress_ratio": "Share of the planned time that is over.",
 }
 
 _Samples = dict[str, dict[tuple[tuple[str, str], ...], float]]
 """By the name of the family, then by labels: of two that are labelled alike the first stays."""
 
 
-def openmetrics(summaries: Sequence[Summary]) -> str:
-    """Return runs and watches as one exposition; a figure that was not measured is left out."""
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """What is known of a run or a watch that goes on, beside what is judged."""
+
+    name: str
+    """One of those that have a help text, ending in its unit."""
+
+    labels: Mapping[str, str]
+    value: float
+
+
+def openmetrics(summaries: Sequence[Summary], now: Sequence[Gauge] = ()) -> str:
+    """
+    Return runs and watches as one exposition; a figure that was not measured is left out.
+
+    Args:
+        summaries: What was judged.
+        now: What is known beside it of one that goes on; a series that both have is the
+            summary's.
+    """
     families: _Samples = defaultdict(dict)
     helps = dict(_HELP)
     for summary in summaries:
@@ -50,6 +73,8 @@ def openmetrics(summaries: Sequence[Summary]) -> str:
         _add_whole(families, summary, whole)
         for part in summary.parts:
             _add_part(families, helps, part, whole)
+    for gauge in now:
+        _add(families[gauge.name], gauge.labels, gauge.value)
     lines = [line for name, samples in families.items() for line in _family(name, samples, helps)]
     return "\n".join([*lines, "# EOF"]) + "\n"
 

@@ -161,10 +161,9 @@ def _variant(variant: VariantFindings, checks: Iterable[ThresholdResult]) -> Par
         for one in MEASURES
         if (found := one.take(variant)) is not None and math.isfinite(found.value)
     ]
-    cell = {f"matrix_{key}": value for key, value in variant.cell.items()}
     return Part(
         name=variant.label,
-        labels={"variant": variant.name, "unit": unit, **cell},
+        labels=variant_labels(variant.name, variant.unit, variant.cell),
         unfinished=_unfinished(variant.outcome, variant.failure),
         wall_s=variant.wall_s,
         leak=variant.leak.verdict,
@@ -173,6 +172,12 @@ def _variant(variant: VariantFindings, checks: Iterable[ThresholdResult]) -> Par
         ),
         figures=tuple(figures),
     )
+
+
+def variant_labels(name: str, unit: str, cell: Mapping[str, str]) -> dict[str, str]:
+    """Return what tells a variant in a cell of the matrix from the others."""
+    matrix = {f"matrix_{key}": value for key, value in cell.items()}
+    return {"variant": name, "unit": wording.singular(unit), **matrix}
 
 
 def _process(one: ProcessFindings, checks: Iterable[ThresholdResult]) -> Part:

@@ -78,6 +78,16 @@ def glance(directory: Path) -> Recording:
     return _read(directory, _latest_thinned, _all_thinned)
 
 
+def overview(directory: Path) -> Recording:
+    """
+    Return a run that goes on with the samples of all its variants, thinned as by `glance`.
+
+    Raises:
+        StoreError: The folder holds no run, or one of another schema version.
+    """
+    return _read(directory, _all_thinned, _all_thinned)
+
+
 def newest(reports: Path) -> Path:
     """
     Return the run or the watch in *reports* that was begun last.

@@ -1,14 +1,15 @@
-"""The samples of a long variant, as few as a look at it needs."""
+"""The samples of a long variant, or the readings of a process, as few as a look needs."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from memopt_cli.analysis.recording import Sample
+    from memopt_cli.analysis.watching import Reading
 
 MOST_SEEN = 1024
 """Beside plateaus and ends of stages; a verdict on growth cuts its series into 36 blocks."""
@@ -47,4 +48,41 @@ def _merged(group: Sequence[Sample]) -> Sample:
         gc_pause_s=sum(one.gc_pause_s for one in group),
         gc_pause_max_s=max(one.gc_pause_max_s for one in group),
         cost_s=max(one.cost_s for one in group),
+    )
+
+
+_RARELY_READ = (
+    "anonymous_bytes",
+    "uss_bytes",
+    "malloc_in_use_bytes",
+    "malloc_free_bytes",
+    "allocated_blocks",
+    "operations",
+)
+
+
+def thinned_reading(group: Sequence[Reading]) -> Reading:
+    """
+    Return a reading that stands for a group of one process.
+
+    It is the last of them, with the pauses of all, the most resident memory of any, and
+    what is not read every time as it was read last in the group.
+    """
+    if len(group) == 1:
+        return group[0]
+    rare: dict[str, Any] = {
+        name: next(
+            (found for one in reversed(group) if (found := getattr(one, name)) is not None), None
+        )
+        for name in _RARELY_READ
+    }
+    return replace(
+        group[-1],
+        rss_bytes=max(one.rss_bytes for one in group),
+        gc_pauses=sum(one.gc_pauses for one in group),
+        gc_pause_s=sum(one.gc_pause_s for one in group),
+        gc_pause_max_s=max(one.gc_pause_max_s for one in group),
+        cost_s=max(one.cost_s for one in group),
+        inside_cost_s=sum(one.inside_cost_s for one in group),
+        **rare,
     )

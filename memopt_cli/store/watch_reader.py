@@ -12,15 +12,19 @@ from memopt_cli.analysis.readings import Readings
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.analysis.results import Estimate, How, Severity
 from memopt_cli.analysis.watch_limits import WatchLimits
-from memopt_cli.analysis.watching import ProcessRecording, WatchRecording
+from memopt_cli.analysis.watching import ProcessRecording, Reading, WatchRecording
 from memopt_cli.errors import StoreError
 from memopt_cli.profiler.histogram import Histogram
-from memopt_cli.store import database, layout, watch_layout
+from memopt_cli.store import database, layout, thinning, watch_layout
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+    from typing import TypeAlias
+
+    _Choice: TypeAlias = "Callable[[sqlite3.Connection], Mapping[int, Readings]]"
+    """Which readings of each process are read."""
 
 _RUN_FIELDS = {"target", "started_at", "interval_s", "environment", "outcome", "limits"}
 _SELECT_READINGS = (
@@ -45,10 +49,27 @@ def read_watch(directory: Path) -> WatchRecording:
     Raises:
         StoreError: The folder holds no watch, or one of another schema version.
     """
+    return _read(directory, _readings)
+
+
+def glance_at_watch(directory: Path) -> WatchRecording:
+    """
+    Return a watch that goes on as a look at it needs it, in memory that does not grow with it.
+
+    Of a long one each reading stands for several (`thinning.thinned_reading`), the
+    baseline's too.
+
+    Raises:
+        StoreError: The folder holds no watch, or one of another schema version.
+    """
+    return _read(directory, _thinned_readings)
+
+
+def _read(directory: Path, choose: _Choice) -> WatchRecording:
     baseline = directory / layout.BASELINE
     with database.snapshot(_file(directory)) as base:
         run = _run(base, directory)
-        readings = _readings(base)
+        readings = choose(base)
         processes = tuple(
             _process(base, row, readings[row["number"]])
             for row in base.execute("SELECT * FROM processes ORDER BY number")
@@ -67,7 +88,7 @@ def read_watch(directory: Path) -> WatchRecording:
         wall_s=run["wall_s"] or max(ends_s, default=0.0),
         processes=processes,
         processes_left_out=run["processes_left_out"],
-        baseline=read_watch(baseline) if baseline.is_dir() else None,
+        baseline=_read(baseline, choose) if baseline.is_dir() else None,
         baseline_name=run.get("baseline", ""),
     )
 
@@ -117,12 +138,38 @@ def _run(base: sqlite3.Connection, directory: Path) -> dict[str, Any]:
 
 
 def _readings(base: sqlite3.Connection) -> Mapping[int, Readings]:
-    """Return the readings by process, in one pass: an index would cost each write."""
+    """Return the readings by process."""
     found: dict[int, Readings] = defaultdict(Readings)
-    for row in base.execute(_SELECT_READINGS):
-        process, *figures = row
+    for process, figures in _rows(base):
         found[process].add(figures)
     return found
+
+
+def _thinned_readings(base: sqlite3.Connection) -> Mapping[int, Readings]:
+    """Return the readings by process, those of each thinned to about as many as are seen."""
+    counts = dict(map(tuple, base.execute("SELECT process, count(*) FROM readings GROUP BY 1")))
+    found: dict[int, list[Reading]] = defaultdict(list)
+    groups: dict[int, list[Reading]] = defaultdict(list)
+    for process, figures in _rows(base):
+        group = groups[process]
+        group.append(Reading(*figures))
+        if len(group) * thinning.MOST_SEEN >= counts[process]:
+            found[process].append(thinning.thinned_reading(group))
+            group.clear()
+    for process, group in groups.items():
+        if group:
+            found[process].append(thinning.thinned_reading(group))
+    return defaultdict(
+        Readings, {process: Readings(readings) for process, readings in found.items()}
+    )
+
+
+def _rows(base: sqlite3.Connection) -> Iterator[tuple[int, list[Any]]]:
+    """Yield the figures of all processes in one pass: an index would cost each write."""
+    for row in base.execute(_SELECT_READINGS):
+        process, *figures = row
+        # By position: the columns are the fields, in their order.
+        yield process, figures
 
 
 def _process(base: sqlite3.Connection, row: sqlite3.Row, readings: Readings) -> ProcessRecording:

@@ -24,7 +24,7 @@ from memopt_cli.report.benchmark import benchmark
 from memopt_cli.report.github import MOST_ANNOTATIONS, job_summary, workflow_commands
 from memopt_cli.report.html import html
 from memopt_cli.report.junit import junit
-from memopt_cli.report.openmetrics import openmetrics
+from memopt_cli.report.openmetrics import Gauge, openmetrics
 from memopt_cli.report.plots import Picture
 from tests.making import estimate, found, result, run
 from tests.report.test_json import RUNS
@@ -215,6 +215,30 @@ def test_several_runs_are_one_exposition() -> None:
     told = _samples(openmetrics([SUMMARIES["passed"], other]), text_string_to_metric_families)
 
     assert [1.0, 1.0] == [value for _, value in told["memopt_finished"]]
+
+
+def test_what_is_known_now_stands_beside_what_was_judged() -> None:
+    """With its unit and a help; what both tell is told once, as it was judged."""
+    whole = {"scenario": "small"}
+    now = [
+        Gauge("memopt_finished", whole, 0.0),
+        Gauge("memopt_current_memory_bytes", {**whole, "variant": "a"}, 7.0),
+        Gauge("memopt_current_units", {**whole, "variant": "a"}, 3.0),
+        Gauge("memopt_last_sample_timestamp_seconds", {**whole, "variant": "a"}, 1.7e9),
+        Gauge("memopt_progress_ratio", whole, 0.5),
+    ]
+    text = openmetrics([SUMMARIES["passed"]], now)
+    told = _samples(text, text_string_to_metric_families)
+
+    assert [1.0] == [value for _, value in told["memopt_finished"]]
+    assert [({**whole, "variant": "a"}, 7.0)] == told["memopt_current_memory_bytes"]
+    assert [7.0, 3.0, 1.7e9, 0.5] == [told[one.name][0][1] for one in now[1:]]
+    assert [0.0] == [
+        value
+        for _, value in _samples(openmetrics([], now), text_string_to_metric_families)[
+            "memopt_finished"
+        ]
+    ]
 
 
 @pytest.mark.parametrize("name", SUMMARIES)

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 from memopt_cli.analysis import leak_blocks
 from memopt_cli.store import reader, thinning
 from memopt_cli.store.thinning import thinned
+from memopt_cli.store.watch_reader import glance_at_watch
 from memopt_cli.store.writer import RunWriter
 from tests.making import MIB, STAGES, STEADY, sample
+from tests.store.test_watch_store import keep
+from tests.watchings import process, reading, watching
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,3 +109,45 @@ def test_a_glance_at_a_long_run_takes_no_more_memory(
 def test_the_limit_leaves_blocks_their_samples() -> None:
     """A thinned day has twenty samples and more in each of the blocks of a verdict."""
     assert thinning.MOST_SEEN >= 20 * leak_blocks.MOST_BLOCKS
+
+
+def test_an_overview_is_of_all_variants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of one that has ended, as few samples as a glance has."""
+    monkeypatch.setattr(thinned, "__kwdefaults__", {"most": 200})
+    both = [[sample(float(at), stage=STEADY) for at in range(1000)] for _ in range(2)]
+    seen = reader.overview(written(tmp_path / "run", both))
+    assert [200, 200] == [len(one.samples) for one in seen.variants]
+
+
+def test_a_glance_at_a_watch_is_at_few_readings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each process for itself; pauses are added, peaks stay, the rarely read is not lost."""
+    rare = {"malloc_in_use_bytes": None, "malloc_free_bytes": None, "allocated_blocks": None}
+    long = [
+        reading(
+            float(at),
+            rss_bytes=(99 if at == 333 else 16) * MIB,
+            gc_pauses=1,
+            gc_pause_max_s=float(at == 777),
+            anonymous_bytes=7 if at == 441 else None,
+            **rare,
+        )
+        for at in range(1000)
+    ]
+    short = [reading(float(at)) for at in range(20)]
+    recorded = watching(process(long), process(short, pid=4712))
+    keep(recorded, tmp_path / "watch").close()
+    monkeypatch.setattr(thinning, "MOST_SEEN", 200)
+    seen, other = (one.readings for one in glance_at_watch(tmp_path / "watch").processes)
+
+    assert (200, short) == (len(seen), list(other))
+    assert (999.0, 99 * MIB, 1000, 1.0) == (
+        seen[-1].at_s,
+        max(one.rss_bytes for one in seen),
+        sum(one.gc_pauses for one in seen),
+        max(one.gc_pause_max_s for one in seen),
+    )
+    assert [(444.0, 7)] == [
+        (one.at_s, one.anonymous_bytes) for one in seen if one.anonymous_bytes is not None
+    ]
