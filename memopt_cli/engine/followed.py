@@ -179,10 +179,9 @@ class Followed:
         process = WatchedProcess(self._numbers, each, self._session, at_s=at_s)
         try:
             # Before its command is asked for: what it becomes afterwards is another program.
-            process.open()
+            process.look_inside(at_s)
         except SubjectDied:
             return
-        process.look_inside(at_s)
         self._numbers += 1
         self._all[each.identity] = one = _One(process)
         yield ProcessAppeared(

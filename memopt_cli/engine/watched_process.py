@@ -55,16 +55,6 @@ class WatchedProcess:
         """Pauses that were overwritten before they were read."""
         return self._lost + (self.agent.lost if self.agent else 0)
 
-    def open(self) -> None:
-        """
-        Begin to read it: from here on it is noticed that it replaces itself (exec).
-
-        Raises:
-            SubjectDied: It is gone.
-        """
-        with suppress(MeasurementError):  # `inside` says why
-            self._reader = ProcessReader(self.process.pid)
-
     def close(self) -> None:
         """Give back descriptors and maps."""
         self.close_agent()
@@ -94,7 +84,15 @@ class WatchedProcess:
         return hung and at_s >= self._look_inside_after_s
 
     def look_inside(self, at_s: float) -> None:
-        """Look which agent is inside now."""
+        """
+        Look which agent is inside now.
+
+        Raises:
+            SubjectDied: It is gone, or has replaced itself: that agent is another program's.
+        """
+        with suppress(MeasurementError):  # `inside` says why
+            self._reader = self._reader or ProcessReader(self.process.pid)
+            self._reader.activity()
         self._look_inside_after_s = at_s + self._pause_s
         self._pause_s = min(2 * self._pause_s, _LOOK_INSIDE_EVERY_S)
         found = self._session.agent_of(self.process.pid)

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _DEAD_STATES = (b"Z", b"X")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_IMAGE = slice(23, 26)
+"""Of the fields of ``stat``: where a program's code lies, and its stack; exec changes both."""
+
+_HIDDEN = {b"0", b"1"}
+"""What stands there for one that is dead, is about to begin, or lets nobody look."""
+
 _ROLLUP_FIELDS = {
     b"Rss": "rss_bytes",
     b"Pss": "pss_bytes",
@@ -81,7 +87,8 @@ class ProcessReader:
     Reads one process until closed.
 
     The statm descriptor is kept open, so a pid that is used again by another
-    process is noticed: the reads then fail instead of measuring a stranger.
+    process is noticed: the reads then fail instead of measuring a stranger. So do
+    `footprint` and `activity` where the process has become another program (exec).
 
     Raises:
         MeasurementError: The system has no ``/proc``, or the process may not be read.
@@ -99,6 +106,7 @@ class ProcessReader:
             self._statm = self._open("statm", opened)
             self._rollup = self._open("smaps_rollup", opened)
             self._stat = self._open("stat", opened)
+            self._image = self._fields()[_IMAGE]
             self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
@@ -147,9 +155,8 @@ class ProcessReader:
 
     def activity(self) -> Activity:
         """Return CPU time, threads and open descriptors."""
-        # The command name may hold spaces and brackets; the fields start after the last one.
-        fields = self._read(self._stat, 1024).rpartition(b")")[2].split()
-        if fields[0] in _DEAD_STATES:
+        fields = self._fields()
+        if fields[0] in _DEAD_STATES or self._is_another(fields[_IMAGE]):
             raise self._gone()
         return Activity(
             cpu_s=(int(fields[11]) + int(fields[12])) / _TICKS_PER_S,
@@ -158,6 +165,15 @@ class ProcessReader:
             # listing them: a listing costs kernel memory per entry.
             fds=self._count_fds(),
         )
+
+    def _fields(self) -> list[bytes]:
+        # The command name may hold spaces and brackets; the fields start after the last one.
+        return self._read(self._stat, 1024).rpartition(b")")[2].split()
+
+    def _is_another(self, image: list[bytes]) -> bool:
+        if self._image[0] in _HIDDEN:
+            self._image = image
+        return image[0] not in _HIDDEN and image != self._image
 
     def _count_fds(self) -> int:
         path = f"/proc/{self.pid}/fd"

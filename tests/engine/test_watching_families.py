@@ -159,7 +159,7 @@ def test_a_program_that_replaces_itself_is_another_one(watcher: Watcher) -> None
 
 def shim(watcher: Watcher) -> list[str]:
     """Return a command that is a script, which becomes Python when there is a file *go*."""
-    script = watcher.python("import time; time.sleep(60)")
+    script = watcher.python("open(sys.argv[0] + '.began', 'w'); import time; time.sleep(60)")
     path, go = watcher.folder / "python", watcher.folder / "go"
     wait = f"while [ ! -e {go} ]; do :; done"
     path.write_text(f'#!/bin/sh\n{wait}\nexec {script[0]} "$@"\n', encoding="utf-8")
@@ -167,10 +167,10 @@ def shim(watcher: Watcher) -> list[str]:
     return [str(path), *script[1:]]
 
 
-def become_python(watcher: Watcher, pid: int) -> None:
-    """Let the script go on, and return when it is Python."""
+def become_python(watcher: Watcher) -> None:
+    """Let the script go on, and return when it is Python with an agent that has begun."""
     (watcher.folder / "go").touch()
-    while tree.command_line(pid).startswith("/bin/sh"):
+    while not (watcher.folder / "app.py.began").exists():
         time.sleep(0.001)
 
 
@@ -181,7 +181,7 @@ def test_a_script_that_becomes_the_program_is_reported_as_it(watcher: Watcher) -
 
     def seen() -> bool:
         if len(watcher.readings()) == 1:
-            become_python(watcher, watcher.all(ProcessAppeared)[0].pid)
+            become_python(watcher)
         return any(each.allocated_blocks for each in watcher.readings(1))
 
     with WatchWriter(folder) as writer:
@@ -204,7 +204,7 @@ def test_a_process_has_the_command_that_its_readings_are_of(
 
     def asked(pid: int) -> str:
         found = tree.command_line(pid)
-        become_python(watcher, pid)
+        become_python(watcher)
         return found
 
     monkeypatch.setattr(followed, "command_line", asked)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +42,13 @@ try:
 except MeasurementError as exc:
     assert before == os.listdir("/proc/self/fd"), "a descriptor was left open"
     print(str(exc).replace(str(stranger), "N"), "|", exc.hint)
+"""
+
+
+IDLES = """
+import pathlib, sys, time
+pathlib.Path(sys.argv[1]).touch()
+time.sleep(60)
 """
 
 
@@ -173,6 +182,32 @@ def test_a_process_that_was_waited_for_has_no_figures(asleep: Child, reading: st
 
         with pytest.raises(SubjectDied, match="is gone"):
             getattr(reader, reading)()
+
+
+def awaited(path: Path) -> None:
+    """Return when there is a file."""
+    while not path.exists():
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("reading", ["activity", "footprint"])
+def test_a_process_that_became_another_program_is_gone(tmp_path: Path, reading: str) -> None:
+    """A shell that execs: its number lives on, and neither reading takes it for the shell."""
+    began, go, became = (tmp_path / name for name in ("began", "go", "became"))
+    wait = f": > {began}; while [ ! -e {go} ]; do :; done"
+    script = f"{wait}; exec {sys.executable} -c '{IDLES}' {became}"
+    with subprocess.Popen(["sh", "-c", script]) as process, ExitStack() as opened:
+        opened.callback(process.kill)
+        # As early as can be: the kernel may still be at making it the shell.
+        reader = opened.enter_context(ProcessReader(process.pid))
+        awaited(began)
+        getattr(reader, reading)()
+        go.touch()
+        awaited(became)
+
+        with pytest.raises(SubjectDied, match=f"process {process.pid} is gone"):
+            getattr(reader, reading)()
+        assert reader.residency().rss_bytes
 
 
 def test_a_number_without_a_process_is_refused(asleep: Child) -> None:
