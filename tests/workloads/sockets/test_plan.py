@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import resource
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from memopt_cli.errors import UsageError
-from memopt_cli.workloads.sockets.plan import MOST_PER_PAIR, plan
+from memopt_cli.workloads.sockets.plan import MOST_PER_PAIR, most_per_driver, plan
 from memopt_cli.workloads.sockets.settings import Lane
 
 _PORTS = [("127.0.0.1", port) for port in range(7000, 7020)]
@@ -43,6 +44,20 @@ def test_one_port_takes_many_sources() -> None:
     ) == share.lanes
 
 
+@pytest.mark.parametrize(
+    ("hard", "most"),
+    [(1000, 600), (20_000, 19_600), (10**6, 19_600), (resource.RLIM_INFINITY, 19_600), (300, 1)],
+)
+def test_a_driver_has_as_many_as_it_may_open(
+    monkeypatch: pytest.MonkeyPatch, hard: int, most: int
+) -> None:
+    """Less what it needs for itself; and no more than one core is well used by."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, hard))
+
+    assert most == most_per_driver()
+
+
+@example(count=2, ports=1, drivers=9, per_driver=500)
 @given(
     count=st.integers(1, 300_000),
     ports=st.integers(1, 20),
