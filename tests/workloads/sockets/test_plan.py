@@ -88,3 +88,10 @@ def test_elsewhere_the_system_chooses_the_source() -> None:
         plan(14_001, [("192.0.2.1", 80)])
     with pytest.raises(UsageError, match="not enough ports"):
         plan(28_001, _PORTS[:1], sources=["127.0.0.1", "127.0.0.9"])
+
+
+@pytest.mark.parametrize(("count", "ports"), [(0, 1), (1, 0)])
+def test_nothing_is_no_plan(count: int, ports: int) -> None:
+    """Neither no connection nor no destination can be shared out."""
+    with pytest.raises(UsageError, match=f"{count} connections to {ports} destinations"):
+        plan(count, _PORTS[:ports])
