@@ -59,6 +59,14 @@ def test_a_part_is_closed_and_room_is_made_for_others() -> None:
             shards.connect(61)
 
 
+def test_one_at_a_time_they_are_shared_out_evenly() -> None:
+    """Of two drivers with room for three each neither is given a fourth."""
+    with serving(echo) as port, driving(port, 6, drivers=2) as shards:
+        for count in range(1, 7):
+            found = shards.connect(1).total
+            assert (count, {}) == (found.ready, found.failures)
+
+
 def test_connections_come_by_their_schedule() -> None:
     """By a rate of 200/s the fortieth connection is asked for after 195 ms, and not before."""
     with serving(echo) as port, driving(port, 40, drivers=2) as shards:
