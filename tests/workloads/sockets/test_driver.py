@@ -156,6 +156,7 @@ def test_the_server_closes_what_is_idle() -> None:
         while shards.stats().total.open and time.monotonic() < until_s:
             shards.hold(0.05)
         assert {"closed while idle": 20} == failures(shards.stats())
+        assert 20 == sum(shards.stats().total.closing_ages.values())
 
 
 def test_late_replies_come_after_all() -> None:
@@ -317,5 +318,8 @@ def test_another_machine_must_be_allowed() -> None:
     """Neither the controller nor the driver loads what is not this machine's."""
     with pytest.raises(UsageError, match=r"192\.0\.2\.1 is not this machine"):
         resolved("192.0.2.1", 80)
+    lanes = (Lane(None, "192.0.2.1", 80, 1),)
+    with pytest.raises(UsageError, match=r"192\.0\.2\.1 is not this machine"):
+        Shards(DriverSettings("tcp", {}, "test", ()), [Share(lanes)])
     assert ("192.0.2.1", 80) == resolved("192.0.2.1", 80, allow_remote=True)
     assert ("127.0.0.1", 80) == resolved("localhost", 80)
