@@ -6,20 +6,22 @@ import json
 import os
 import signal
 import xml.etree.ElementTree as ET
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jsonschema
 import pytest
 
-from memopt_cli.cli.outputs import Chosen, Format, chosen
+from memopt_cli.cli.outputs import Chosen, Format, Told, chosen, document
 from memopt_cli.errors import StoreError, UsageError
+from memopt_cli.report import summary
 from tests.cli.conftest import Memopt
 from tests.cli.test_watch_report import watched
+from tests.making import found, run
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
-    from pathlib import Path
 
     import psutil
 
@@ -194,6 +196,17 @@ def test_two_scenarios_are_one_document(memopt: Memopt) -> None:
         done.returncode,
         {suite.attrib["name"].partition(":")[0] for suite in suites},
     )
+
+
+def test_twins_are_no_two_series() -> None:
+    """Two runs of one name would be told as one; JUnit has a suite for each."""
+    made = summary.of_run(run(found()))
+    twins = [Told(Path(), (made,), str, str, str)] * 2
+    for form in (Format.OPENMETRICS, Format.BENCHMARK):
+        with pytest.raises(UsageError, match=f"two runs of small are the same series of {form}"):
+            document(form, twins)
+
+    assert 2 == document(Format.JUNIT, twins).count('<testsuite name="small" ')
 
 
 def test_a_path_that_cannot_be_written_is_known_before(memopt: Memopt) -> None:

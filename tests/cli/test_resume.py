@@ -16,6 +16,7 @@ from memopt_cli.scenario import catalogue, loading
 from memopt_cli.scenario.dumping import dump
 from memopt_cli.store import reader
 from tests.cli.conftest import ENDLESS, Memopt, samples_in
+from tests.cli.test_watch_report import watched
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,6 +149,14 @@ def test_refused(arguments: tuple[str, ...], said: str, of_another_release: Memo
     assert 2 == done.returncode
     assert said in done.stderr
     assert before == run.read_bytes()
+
+
+def test_a_watch_cannot_be_resumed(memopt: Memopt) -> None:
+    """It has no load to go on with."""
+    done = memopt("simulate", "--resume", str(watched(memopt.folder)))
+
+    assert 2 == done.returncode
+    assert "a watch cannot be resumed" in done.stderr
 
 
 @pytest.mark.parametrize("name", catalogue.names())

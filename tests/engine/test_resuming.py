@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sqlite3
 from contextlib import closing
@@ -269,3 +270,20 @@ def test_what_fills_its_memory_is_filled_again(tmp_path: Path) -> None:
     assert found.density is not None
     assert (True, True) == (found.density.stopped, found.density.held)
     assert found.density.agents == max(one.units for one in found.samples)
+
+
+def test_what_fills_its_memory_repeats_who_came_in(tmp_path: Path) -> None:
+    """As it was kept, and not by what fits now: with one agent less it would be another run."""
+    what = Scenario.model_validate(FILLING)
+    lived(tmp_path / "run", what, events=8)
+    with closing(sqlite3.connect(tmp_path / "run" / layout.SAMPLES)) as base:
+        (taken_in,) = base.execute(
+            "SELECT json_extract(state, '$.room.fewer') FROM parts"
+        ).fetchone()
+        first, number = next(iter(json.loads(taken_in).items()))
+        query = "UPDATE parts SET state = json_set(state, ?, ?)"
+        base.execute(query, (f'$.room.fewer."{first}"', number - 1))
+        base.commit()
+
+    with pytest.raises(UsageError, match="the same seed gives another load"):
+        lived(tmp_path / "run", what)

@@ -71,9 +71,23 @@ REFUSED = [
     (written(load={"clock": "virtual"}), "real connections take real time"),
     (written(load={"pattern": "poisson"}), "do not arrive by the pattern 'poisson'"),
     (written(load={"stages": STAGES[:1]}), "no stage has any connections"),
+    (
+        written(load={"stages": [{**STAGES[1], "pattern": "poisson"}]}),
+        "real connections arrive evenly",
+    ),
+    (
+        written(
+            load={
+                "lifetime": "1s",
+                "stages": [{"name": "up", "duration": "1s", "arrival_rate": "5/s"}],
+            }
+        ),
+        "stage 'up' does not say how many connections there are",
+    ),
     (written(variants=[{"name": "a"}, {"name": "b"}]), "several variants of one target"),
     (written(variants=[{"name": "a", "gc": "off"}]), "workload 'target' has no gc"),
     (written(variants=[{"name": "a", "pool": "on"}]), "workload 'target' has no pool"),
+    (written(variants=[{"name": "a", "leak": "64B"}]), "workload 'target' has no leak"),
     (written(variants=[{"name": "a", "server": "naive"}]), "has no server"),
     (written(target=None), "'target'"),
     (target(url="redis:7000"), "names no host"),
@@ -82,6 +96,7 @@ REFUSED = [
     (target(url="http://127.0.0.1:99999"), "is no URL"),
     (target(pid=7), "either a command, which is started, or the pid"),
     (target(command=["x", "{prt}"]), "unknown placeholder '{prt}'"),
+    (target(url="tcp://127.0.0.1:1/{prt}"), "unknown placeholder '{prt}'"),
     (target(command=["x", "{pid}"]), "unknown placeholder '{pid}'"),
     (target(collect=["x", "{pi}"]), "unknown placeholder '{pi}'"),
     (target(headers={"A": ["b"]}), "expected text for A"),

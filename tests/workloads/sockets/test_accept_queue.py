@@ -24,6 +24,17 @@ def test_a_queue_is_read() -> None:
         one_of_five.close()
 
 
+def test_the_fullest_queue_decides() -> None:
+    """Whom a connection comes to is the kernel's choice: two of five are left in each of two."""
+    with listening(10) as one, listening(10) as other:
+        ends = [socket.create_connection(("127.0.0.1", other.port)) for _ in range(3)]
+        room = Room({one.port, other.port}, 1)
+        assert 2 + 2 == room.left()
+        room.close()
+        for end in ends:
+            end.close()
+
+
 def test_the_smallest_backlog_lets_one_in() -> None:
     """Half of nothing would be a wait for ever; one that waits already is enough."""
     with listening(0) as listener:

@@ -59,6 +59,14 @@ def test_a_part_is_closed_and_room_is_made_for_others() -> None:
             shards.connect(61)
 
 
+def test_one_at_a_time_they_are_shared_out_evenly() -> None:
+    """Of two drivers with room for three each neither is given a fourth."""
+    with serving(echo) as port, driving(port, 6, drivers=2) as shards:
+        for count in range(1, 7):
+            found = shards.connect(1).total
+            assert (count, {}) == (found.ready, found.failures)
+
+
 def test_connections_come_by_their_schedule() -> None:
     """By a rate of 200/s the fortieth connection is asked for after 195 ms, and not before."""
     with serving(echo) as port, driving(port, 40, drivers=2) as shards:
@@ -148,6 +156,7 @@ def test_the_server_closes_what_is_idle() -> None:
         while shards.stats().total.open and time.monotonic() < until_s:
             shards.hold(0.05)
         assert {"closed while idle": 20} == failures(shards.stats())
+        assert 20 == sum(shards.stats().total.closing_ages.values())
 
 
 def test_late_replies_come_after_all() -> None:
@@ -309,5 +318,8 @@ def test_another_machine_must_be_allowed() -> None:
     """Neither the controller nor the driver loads what is not this machine's."""
     with pytest.raises(UsageError, match=r"192\.0\.2\.1 is not this machine"):
         resolved("192.0.2.1", 80)
+    lanes = (Lane(None, "192.0.2.1", 80, 1),)
+    with pytest.raises(UsageError, match=r"192\.0\.2\.1 is not this machine"):
+        Shards(DriverSettings("tcp", {}, "test", ()), [Share(lanes)])
     assert ("192.0.2.1", 80) == resolved("192.0.2.1", 80, allow_remote=True)
     assert ("127.0.0.1", 80) == resolved("localhost", 80)

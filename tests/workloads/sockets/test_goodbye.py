@@ -29,7 +29,7 @@ class Polite(Tcp):
 
 @pytest.mark.parametrize("reset", [True, False])
 def test_what_is_said_at_the_end(*, reset: bool) -> None:
-    """In order, the server reads it on each connection; a reset leaves no word."""
+    """In order, the server reads it on each connection and then the end; a reset has neither."""
     said: list[bytes] = []
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -39,8 +39,9 @@ def test_what_is_said_at_the_end(*, reset: bool) -> None:
                 if received == b"memopt\n":
                     writer.write(received)
         except ConnectionError:
-            pass
-        said.append(b"")
+            said.append(b"reset")
+        else:
+            said.append(b"end")
 
     polite = f"{__name__}:Polite"
     path = (str(Path(__file__).parents[3]),)
@@ -49,8 +50,10 @@ def test_what_is_said_at_the_end(*, reset: bool) -> None:
         assert 5 == shards.roundtrip().total.answered
         assert (0, 5) == ((closed := shards.drop(reset=reset).total).open, closed.closed)
         until_s = time.monotonic() + 60
-        while said.count(b"") < 5 and time.monotonic() < until_s:
+        ends = b"reset" if reset else b"end"
+        while said.count(ends) < 5 and time.monotonic() < until_s:
             time.sleep(0.01)
+        assert 5 == said.count(ends)
     goodbyes = sorted(each for each in said if each.startswith(b"bye"))
     assert ([] if reset else [b"bye %d\n" % number for number in range(5)]) == goodbyes
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
 import time
 from itertools import islice
+from typing import Any
 
 import pytest
 
 from memopt_cli.profiler.histogram import Histogram
+from memopt_cli.workloads.sockets import loading
 from memopt_cli.workloads.sockets.activities import even, poisson
 from memopt_cli.workloads.sockets.loading import Ring
+from memopt_cli.workloads.sockets.table import READY
 from memopt_cli.workloads.sockets.tally import Report, Tally, joined
 from tests.workloads.sockets.driving import driving
 from tests.workloads.sockets.serving import echo, serving
@@ -42,6 +46,33 @@ def test_all_that_was_meant_is_sent() -> None:
         assert (300, 300, 0) == (found.total.sent, found.total.answered, found.total.not_sent)
         assert 300 == found.latency.count
         assert found.total.timed_sends == found.lateness.count
+
+
+class Ready:
+    """Three connections that are ready, and what was asked on them and when it was meant to be."""
+
+    def __init__(self) -> None:
+        self.state, self.tally, self.lateness = bytearray([READY] * 3), Tally(), Histogram()
+        self.asked: list[tuple[int, int]] = []
+
+    def ready(self) -> array.array[int]:
+        """Return their descriptors."""
+        return array.array("I", range(3))
+
+    def ask(self, fd: int, intended_ns: int) -> None:
+        """Take a request."""
+        self.asked.append((fd, intended_ns))
+
+
+def test_a_send_is_late_from_10_ms_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each counts from its own time, and by how much it came after that."""
+    crowd: Any = Ready()
+    monkeypatch.setattr(loading, "perf_counter_ns", lambda: 10_000_000)
+    times = iter([0, 1, 10_000_000, 20_000_000])
+    loading.Scheduled(crowd, times, until_ns=20_000_000, patience_ns=0).step(10_000_000)
+
+    assert [(0, 0), (1, 1), (2, 10_000_000)] == crowd.asked
+    assert (3, 1, 3) == (crowd.tally.timed_sends, crowd.tally.late_sends, crowd.lateness.count)
 
 
 def test_a_stalling_server_is_not_omitted() -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import resource
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from memopt_cli.errors import UsageError
-from memopt_cli.workloads.sockets.plan import MOST_PER_PAIR, plan
+from memopt_cli.workloads.sockets.plan import MOST_PER_PAIR, most_per_driver, plan
 from memopt_cli.workloads.sockets.settings import Lane
 
 _PORTS = [("127.0.0.1", port) for port in range(7000, 7020)]
@@ -43,6 +44,20 @@ def test_one_port_takes_many_sources() -> None:
     ) == share.lanes
 
 
+@pytest.mark.parametrize(
+    ("hard", "most"),
+    [(1000, 600), (20_000, 19_600), (10**6, 19_600), (resource.RLIM_INFINITY, 19_600), (300, 1)],
+)
+def test_a_driver_has_as_many_as_it_may_open(
+    monkeypatch: pytest.MonkeyPatch, hard: int, most: int
+) -> None:
+    """Less what it needs for itself; and no more than one core is well used by."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, hard))
+
+    assert most == most_per_driver()
+
+
+@example(count=2, ports=1, drivers=9, per_driver=500)
 @given(
     count=st.integers(1, 300_000),
     ports=st.integers(1, 20),
@@ -73,3 +88,10 @@ def test_elsewhere_the_system_chooses_the_source() -> None:
         plan(14_001, [("192.0.2.1", 80)])
     with pytest.raises(UsageError, match="not enough ports"):
         plan(28_001, _PORTS[:1], sources=["127.0.0.1", "127.0.0.9"])
+
+
+@pytest.mark.parametrize(("count", "ports"), [(0, 1), (1, 0)])
+def test_nothing_is_no_plan(count: int, ports: int) -> None:
+    """Neither no connection nor no destination can be shared out."""
+    with pytest.raises(UsageError, match=f"{count} connections to {ports} destinations"):
+        plan(count, _PORTS[:ports])

@@ -39,8 +39,8 @@ def settled(fleet: Fleet, connections: int) -> ServerReport:
     return found
 
 
-def driven(variant: str, **changes: Any) -> ServerReport:
-    """Return what a server remembers of 120 connections of two drivers, 40 of them ended."""
+def driven(variant: str, *, ended: int = 40, **changes: Any) -> ServerReport:
+    """Return what a server remembers of 120 connections of two drivers, some of them ended."""
     options = {**OPTIONS, **changes}
     with Fleet(variant, processes=2) as fleet:
         shares = plan(120, fleet.destinations, drivers=2)
@@ -48,8 +48,8 @@ def driven(variant: str, **changes: Any) -> ServerReport:
             assert 120 == shards.connect(120).total.ready
             found = shards.roundtrip(rounds=5).total
             assert (600, 120, {}) == (found.answered, found.open, found.failures)
-            shards.drop(40)
-            return settled(fleet, 80)
+            shards.drop(ended)
+            return settled(fleet, 120 - ended)
 
 
 def test_variants_remember_the_same() -> None:
@@ -60,6 +60,15 @@ def test_variants_remember_the_same() -> None:
     assert (80, 120, 840) == (naive.connections, naive.accepted, naive.requests)
     other = driven("optimized", message_bytes=101)
     assert (840, False) == (other.requests, other.digest == naive.digest)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_has_ended_is_remembered(variant: str) -> None:
+    """One connection that is left, or all but one: the digest is of all that there were."""
+    few, many = (driven(variant, ended=ended) for ended in (119, 1))
+
+    assert (1, 119) == (few.connections, many.connections)
+    assert few.digest == many.digest
 
 
 def test_one_port_for_all_processes() -> None:
