@@ -30,6 +30,7 @@ MOST_CLIENTS = 16
 """At once; for one more, the one that came first is left."""
 
 END_WITHIN_S = 1.0
+_AGAIN_AFTER_S = 0.1
 _OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _PLAIN = "text/plain; charset=utf-8"
 
@@ -96,6 +97,15 @@ class _Server(socketserver.ThreadingTCPServer):
     def _listen(self) -> None:
         while not self._has_ended:
             self.handle_request()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a client; without a descriptor for it, wait instead of trying all the time."""
+        try:
+            return super().get_request()
+        except OSError:
+            if not self._has_ended:
+                time.sleep(_AGAIN_AFTER_S)
+            raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Answer one client in a thread of its own."""

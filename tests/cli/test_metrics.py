@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import socket
+import socketserver
 import sys
 import threading
 import time
 from contextlib import closing, suppress
 from http import HTTPStatus
 from http.client import HTTPConnection
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -421,3 +424,23 @@ def test_a_client_that_stalls_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
         place = ("127.0.0.1", urlsplit(address).port or 0)
 
         assert is_left(stays(place))
+
+
+def test_without_descriptors_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that cannot be accepted stays in the queue: it is not tried without a pause."""
+    tried: list[float] = []
+
+    def refuse(_: socketserver.TCPServer) -> None:
+        """Fail as `accept` does without a descriptor, which a test cannot take from its thread."""
+        tried.append(time.monotonic())
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr(socketserver.TCPServer, "get_request", refuse)
+    with (
+        scrapes.served(0, served_nothing) as address,
+        socket.create_connection(("127.0.0.1", urlsplit(address).port or 0)),
+    ):
+        while len(tried) < 3:
+            time.sleep(0.01)
+
+    assert all(after - before >= 0.09 for before, after in pairwise(tried[:3]))
