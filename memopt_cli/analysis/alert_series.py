@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, TypeAlias
 
 from memopt_cli.analysis import alerts, leak_outlook
@@ -22,7 +23,13 @@ _ENOUGH_UNITS = 0.1
 """Below this share of the peak, what a process costs anyway is not divided by its units."""
 
 _RECENT = 10
-"""Samples over which a share of time is taken."""
+"""Samples over which a share of time is taken, at least."""
+
+_ENOUGH_CPU_S = 1.0
+"""The time that a share is of, at least: of less, one full collection is a tenth."""
+
+_ENOUGH_ACQUIRES = 100
+"""A ratio of fewer is that of single ones."""
 
 Points: TypeAlias = list[tuple[float, float]]
 """Time in seconds, and the value in SI units."""
@@ -138,7 +145,7 @@ def _reused(samples: Sequence[Sample]) -> Iterator[tuple[float, float]]:
     for at_s, created, reused in known[1:]:
         _, first_created, first_reused = known[0]
         acquired = created - first_created + reused - first_reused
-        if acquired:
+        if acquired >= _ENOUGH_ACQUIRES:
             yield at_s, (reused - first_reused) / acquired
 
 
@@ -158,13 +165,16 @@ def _collecting(one: _Variant) -> Points:
 
 def _shares(at_s: Sequence[float], paused_s: Sequence[float], cpu_s: Sequence[float]) -> Points:
     """Return the share of its recent CPU time that a program collected, at each time."""
-    found = []
+    found, first = [], 0
+    collected_s = list(accumulate(paused_s))
     for number in range(_RECENT, len(at_s)):
-        worked_s = cpu_s[number] - cpu_s[number - _RECENT]
-        if worked_s > 0:
-            collected_s = sum(paused_s[number - _RECENT + 1 : number + 1])
+        while first < number - _RECENT and cpu_s[number] - cpu_s[first + 1] >= _ENOUGH_CPU_S:
+            first += 1
+        worked_s = cpu_s[number] - cpu_s[first]
+        if worked_s >= _ENOUGH_CPU_S:
             # A pause lasts on while the processor is another's.
-            found.append((at_s[number], min(1.0, collected_s / worked_s)))
+            share = min(1.0, (collected_s[number] - collected_s[first]) / worked_s)
+            found.append((at_s[number], share))
     return found
 
 

@@ -117,7 +117,7 @@ def test_each_rule_reads_its_samples() -> None:
     heavy = plateau(10, None, resident_anonymous_bytes=50 * MIB, rss_bytes=81 * MIB)
     slow = sample(20.0, stage=STEADY, units=10, gc_pause_max_s=0.2)
     pooled = [
-        sample(float(n), units=10, pool_created=100 + 6 * n, pool_reused=4 * n) for n in range(3)
+        sample(float(n), units=10, pool_created=100 + 60 * n, pool_reused=40 * n) for n in range(3)
     ]
     growing = replace(
         found().leak, verdict=LeakVerdict.LEAK, slope_bytes_per_s=estimate(3000.0, 100.0)
@@ -142,6 +142,29 @@ def test_collecting_is_a_share_of_recent_time() -> None:
     assert ["MemoptGcShare"] == _fired(variant(busy))
     assert [] == _fired(variant([replace(one, gc_pause_s=0.1) for one in busy]))
     assert [] == _fired(variant(idle))
+
+
+def test_what_little_work_collected_is_no_share() -> None:
+    """Of ten samples with 0.1 s of CPU time, one collection of 20 ms is no fifth; of 1 s it is."""
+
+    def recorded(collections: int) -> VariantRecording:
+        return variant(
+            sample(float(n), cpu_s=0.01 * n, gc_pause_s=0.02 * (90 <= n < 90 + collections))
+            for n in range(120)
+        )
+
+    assert [] == _fired(recorded(1))
+    assert ["MemoptGcShare"] == _fired(recorded(6))
+    assert [] == _fired(variant(recorded(6).samples[80:]))
+
+
+def test_few_acquires_are_no_ratio() -> None:
+    """The first of a full population are made; a hundred tell how many were used again."""
+    few = [sample(float(n), units=10, pool_created=n, pool_reused=0) for n in range(100)]
+    many = [*few, replace(few[-1], at_s=100.0, pool_created=100)]
+
+    assert [] == _fired(variant(few, has_pool=True))
+    assert ["MemoptPoolReuse"] == _fired(variant(many, has_pool=True))
 
 
 def test_few_units_are_not_charged_with_the_process() -> None:
