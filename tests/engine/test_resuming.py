@@ -153,9 +153,11 @@ def test_times_go_on_from_those_before(tmp_path: Path, fake_clock: FakeClock) ->
     what = scenario(load={"clock": "wall"}, variants=[POOLED], workload="connections")
     lived(tmp_path / "run", what, events=14, clock=fake_clock)
     fake_clock.sleep(1000)
-    (found,) = lived(tmp_path / "run", what, clock=fake_clock).variants
+    whole = lived(tmp_path / "run", what, clock=fake_clock)
+    (found,) = whole.variants
 
     assert 2 == len(found.parts)
+    assert 12 == pytest.approx(whole.wall_s)
     # 12 s of load, in both parts together: none of it is waited for twice.
     assert 1012 == pytest.approx(fake_clock.now())
     assert [one.at_s for one in found.samples] == pytest.approx([s.wall_s for s in found.samples])
