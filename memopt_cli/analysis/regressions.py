@@ -116,7 +116,7 @@ def _result(asked: Regression, variant: VariantComparison) -> ThresholdResult:
         return _made(asked, variant, None, f"not comparable: {why}")
     found = next((one for one in variant.changes if one.measure is asked.measure), None)
     if found is None:
-        return _made(asked, variant, None, "one of the runs does not have it")
+        return _made(asked, variant, None, "the runs do not both have it, measured alike")
     observed = _observed(asked, found)
     reason = "the base is not above zero: limit the amount instead, like memory_retained>1MiB"
     return _made(asked, variant, observed, "" if observed else reason)

@@ -100,6 +100,17 @@ def test_what_one_run_lacks_is_inconclusive() -> None:
     ]
 
 
+def test_what_was_measured_otherwise_is_inconclusive() -> None:
+    """Loaded memory of the heap and that seen from outside both are there, and not compared."""
+    heap = found(memory=replace(MEMORY, basis="heap_in_use", loaded=estimate(9e9)))
+    (result,) = judge(compare_runs(run(found()), run(heap)), [parse("memory_per_unit_loaded>5%")])
+
+    assert (Verdict.INCONCLUSIVE, "the runs do not both have it, measured alike") == (
+        result.verdict,
+        result.reason,
+    )
+
+
 def test_pauses_that_were_lost_bound_nothing() -> None:
     """A longest pause that may have been longer passes no limit, and crosses what it shows."""
     lost = found(pauses_lost=3, gc_pause=distribution(100_000_000))

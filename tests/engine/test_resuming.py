@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -16,6 +15,7 @@ from memopt_cli.analysis.findings import judge
 from memopt_cli.analysis.recording import Outcome
 from memopt_cli.engine import settling
 from memopt_cli.engine.clock import SystemClock
+from memopt_cli.engine.events import StageStarted
 from memopt_cli.engine.keeping import kept
 from memopt_cli.engine.launcher import LocalLauncher
 from memopt_cli.engine.serving import LocalServices
@@ -31,10 +31,12 @@ from tests.engine.conftest import scenario
 from tests.exactly import connected_to, exact
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from memopt_cli.analysis.recording import Recording, VariantRecording
     from memopt_cli.engine.clock import Clock
+    from memopt_cli.engine.events import Event
     from tests.engine.conftest import FakeClock
 
 AGENTS = {
@@ -91,6 +93,7 @@ def lived(
     events: int | None = None,
     clock: Clock | None = None,
     stop: StopRequest | None = None,
+    see: Callable[[Event], None] = lambda _: None,
 ) -> Recording:
     """Begin a run or go on with it, cut it off after so many events, and read what is there."""
     clock, stop, log = clock or SystemClock(), stop or StopRequest(), folder / layout.TARGET_LOG
@@ -109,8 +112,8 @@ def lived(
             kept=before,
         )
         try:
-            for _ in islice(kept(stream, writer), events):
-                pass
+            for event in islice(kept(stream, writer), events):
+                see(event)
         finally:
             # As a kill does: what is not written by now never is.
             stream.close()  # type: ignore[attr-defined] # it is a generator
@@ -150,9 +153,11 @@ def test_times_go_on_from_those_before(tmp_path: Path, fake_clock: FakeClock) ->
     what = scenario(load={"clock": "wall"}, variants=[POOLED], workload="connections")
     lived(tmp_path / "run", what, events=14, clock=fake_clock)
     fake_clock.sleep(1000)
-    (found,) = lived(tmp_path / "run", what, clock=fake_clock).variants
+    whole = lived(tmp_path / "run", what, clock=fake_clock)
+    (found,) = whole.variants
 
     assert 2 == len(found.parts)
+    assert 12 == pytest.approx(whole.wall_s)
     # 12 s of load, in both parts together: none of it is waited for twice.
     assert 1012 == pytest.approx(fake_clock.now())
     assert [one.at_s for one in found.samples] == pytest.approx([s.wall_s for s in found.samples])
@@ -202,17 +207,26 @@ def test_another_load_is_refused_and_the_run_stays(tmp_path: Path) -> None:
     assert Outcome.FINISHED == lived(tmp_path / "run", what).outcome
 
 
-def test_a_stop_is_heard_while_a_population_is_rebuilt(tmp_path: Path) -> None:
+def test_a_slice_may_end_while_a_population_is_rebuilt(
+    tmp_path: Path, fake_clock: FakeClock
+) -> None:
     """It is not lived again to the end first, and the next one goes on where this one would."""
     what = WORKLOADS["synthetic"]
     before = lived(tmp_path / "run", what, events=12).variants[0]
-    stop = StopRequest()
-    stop.by_signal(signal.SIGTERM)
-    cut = lived(tmp_path / "run", what, stop=stop)
+    stop, stages = StopRequest(), list[int]()
+    stop.give_slice(500.0, fake_clock)
+
+    def see(event: Event) -> None:
+        if isinstance(event, StageStarted):
+            stages.append(event.number)
+            fake_clock.sleep(1000)
+
+    cut = lived(tmp_path / "run", what, clock=fake_clock, stop=stop, see=see)
     found = lived(tmp_path / "run", what)
 
-    assert (Outcome.INTERRUPTED, Outcome.FINISHED) == (cut.outcome, found.outcome)
+    assert (Outcome.STOPPED, Outcome.FINISHED) == (cut.outcome, found.outcome)
     assert (course(before), before.parts) == (course(cut.variants[0]), cut.variants[0].parts)
+    assert [0] == stages
     assert 2 == len(found.variants[0].parts)
 
 

@@ -49,7 +49,7 @@ def test_one_changed_number_is_another_model(data: st.DataObject) -> None:
     """Of the same shape, in any array, by the least amount."""
     model = model_named("xy3", 1)
     model = replace(model, transitions=tuple(map(dense_transition, model.transitions)))
-    field = data.draw(st.sampled_from(["likelihoods", "preferences", "priors"]))
+    field = data.draw(st.sampled_from(["likelihoods", "transitions", "preferences", "priors"]))
     arrays = [np.array(each) for each in getattr(model, field)]
     array = data.draw(st.sampled_from(arrays))
     place = data.draw(st.integers(0, array.size - 1))

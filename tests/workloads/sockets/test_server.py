@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -152,6 +153,15 @@ def test_a_handshake_in_another_order_of_members(client: Client) -> None:
     assert -32700 == client.line()["error"]["code"]
 
 
+def test_several_lines_in_one_packet(fleet: Fleet, client: Client) -> None:
+    """Each is answered, in their order, and counted."""
+    before = fleet.report().requests
+    client.tell(b"".join(b'{"jsonrpc":"2.0","id":%d,"method":"ping"}\n' % n for n in range(3)))
+
+    assert [0, 1, 2] == [client.line()["id"] for _ in range(3)]
+    assert before + 3 == fleet.report().requests
+
+
 def test_a_long_line_in_many_parts(client: Client) -> None:
     """A text of 3 MB comes back whole, and the short one after it in the same packet."""
     call = {"name": "echo", "arguments": {"text": "x" * 3_000_000}}
@@ -163,14 +173,16 @@ def test_a_long_line_in_many_parts(client: Client) -> None:
 
 
 def test_a_client_that_does_not_read(client: Client) -> None:
-    """What it does not read waits for it, and all comes in order."""
-    call = {"name": "echo", "arguments": {"text": "y" * 50_000}}
-    for number in range(100):
-        message = {"id": number, "method": "tools/call", "params": call}
-        client.tell(json.dumps(message).encode() + b"\n")
-        if number >= 40:
-            assert number - 40 == client.line()["id"]
-    assert list(range(60, 100)) == [client.line()["id"] for _ in range(40)]
+    """What it does not read waits for it, more than sockets hold, and all comes in order."""
+    call = {"name": "echo", "arguments": {"text": "y" * 200_000}}
+    messages = [{"id": number, "method": "tools/call", "params": call} for number in range(60)]
+    asked = b"".join(json.dumps(message).encode() + b"\n" for message in messages)
+    with ThreadPoolExecutor(1) as thread:
+        sent = thread.submit(client.tell, asked)
+        # One variant takes all of it, the other waits until something is read.
+        wait([sent], timeout=0.5)
+        assert list(range(60)) == [client.line()["id"] for _ in range(60)]
+        sent.result()
 
 
 def test_no_such_variant() -> None:
