@@ -85,7 +85,7 @@ class Readings:
             return NotImplemented
         return list(self) == list(other)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment] # it changes
 
 
 def _as_read(figure: float, is_whole: bool) -> Any:

@@ -56,7 +56,7 @@ def test_what_is_no_reading_is_refused(number: int, figure: float | str | None) 
     figures[number] = figure
 
     with pytest.raises(TypeError):
-        Readings().add(figures)  # type: ignore[arg-type]
+        Readings().add(figures)  # type: ignore[arg-type] # to see it refused
 
 
 def test_they_are_small() -> None:
