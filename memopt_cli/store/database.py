@@ -141,7 +141,12 @@ def opened(path: Path) -> sqlite3.Connection:
     """Return a database for reading, also one that is being written."""
     # As a quoted URI: a folder's name may hold what a URI gives a meaning to, like # and %.
     base = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-    base.execute(_FEW_PAGES)
+    try:
+        # The first look into the file, which a damaged one does not stand.
+        base.execute(_FEW_PAGES)
+    except sqlite3.Error:
+        base.close()
+        raise
     base.row_factory = sqlite3.Row
     return base
 

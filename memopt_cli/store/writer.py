@@ -60,6 +60,7 @@ class RunWriter:
                 self._base = database.reopened(directory, layout.SAMPLES)
             else:
                 self._base = database.created(directory, layout.SAMPLES, layout.TABLES)
+                opened.callback(self._base.close)
                 opened.callback(os.close, database.locked(directory))
             self._lock = opened.pop_all()
 

@@ -6,10 +6,12 @@ import math
 import random
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memopt_cli.analysis import level_shifts
 from memopt_cli.analysis.leak import FEWEST_SAMPLES, detect, judge
 from memopt_cli.analysis.leak_views import Doubt
 from memopt_cli.analysis.results import LeakVerdict
@@ -259,3 +261,16 @@ def test_settling_is_found() -> None:
 
     assert judge(SECONDS, sizes).settled_s == pytest.approx(100, abs=50)
     assert judge(SECONDS, errors).settled_s == 0
+
+
+def test_last_digits_decide_nothing() -> None:
+    """Pages of which two steps explain the same, up to the limit, give one line at any level."""
+    pages = np.array([0, 1.5, 3, 12.5, 13.5, 14.5]) * 4096
+    found = [
+        level_shifts.fit(np.arange(6) * 3.0, level + scale * pages)
+        for level in (0, 1e5 / 3, 12_345_678, 16e6, 1e9)
+        for scale in (1, 7, 1000 / 3)
+    ]
+
+    assert {1.0} == {round(one.degrees, 6) for one in found}
+    assert [1706.667] * 5 == [round(one.slope, 3) for one in found[::3]]

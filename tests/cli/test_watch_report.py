@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from tests.store.test_watch_store import told
 from tests.watchings import leaking, watching
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.cli.conftest import Memopt
@@ -23,21 +25,22 @@ HEADLINE = (
 )
 
 
-def watched(folder: Path) -> Path:
-    """Return the folder of a watch that was begun with a tolerance, and never closed."""
+@contextmanager
+def watched(folder: Path) -> Iterator[Path]:
+    """Give the folder of a watch that was begun with a tolerance, and that is not closed yet."""
     directory = folder / "reports" / "20260131T120000Z-watch-app"
-    writer = WatchWriter(directory, limits_of(leak="1GB/h"))
-    for _ in kept(told(replace(watching(leaking()), reason="")), writer):
-        pass
-    return directory
+    with WatchWriter(directory, limits_of(leak="1GB/h")) as writer:
+        for _ in kept(told(replace(watching(leaking()), reason="")), writer):
+            pass
+        yield directory
 
 
 def test_report_renders_a_watch(memopt: Memopt) -> None:
     """Found as the newest, judged by its own limits, written into its folder."""
-    directory = watched(memopt.folder)
-    done = memopt("report")
-    as_json = memopt("report", "--out", "-", "--format", "json")
-    as_text = memopt("report", "--out", "-")
+    with watched(memopt.folder) as directory:
+        done = memopt("report")
+        as_json = memopt("report", "--out", "-", "--format", "json")
+        as_text = memopt("report", "--out", "-")
 
     shown = directory.relative_to(memopt.folder)
     assert (0, "") == (done.returncode, done.stderr)

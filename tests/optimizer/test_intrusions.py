@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 THOROUGH = os.environ.get("MEMOPT_HYPOTHESIS") == "thorough"
 THREADS = 10
+MAY_FORK = ("-W", "ignore:This process:DeprecationWarning")
+"""From 3.12 on a fork beside a thread warns, which is what these tests do on purpose."""
 ROUNDS = 10_000 if THOROUGH else 1000
 """How often each of ten threads does each of ten operations; see `tests/conftest.py`."""
 
@@ -724,7 +726,11 @@ print("parent and child are well")
 def test_a_fork_leaves_parent_and_child_with_a_pool() -> None:
     """A child waits for no thread it does not have, and neither sees what the other writes."""
     done = subprocess.run(
-        [sys.executable, "-c", FORK], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, *MAY_FORK, "-c", FORK],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
     assert ("parent and child are well\n", "", 0) == (done.stdout, done.stderr, done.returncode)

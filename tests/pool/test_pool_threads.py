@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 THREADS = 10
 THOROUGH = os.environ.get("MEMOPT_HYPOTHESIS") == "thorough"
+MAY_FORK = ("-W", "ignore:This process:DeprecationWarning")
+"""From 3.12 on a fork beside a thread warns, which is what these tests do on purpose."""
 ROUNDS = 100_000 if THOROUGH else 10_000
 """How often each of ten threads acquires and releases; see `tests/conftest.py`."""
 CHANGES = 10_000 if THOROUGH else 300
@@ -514,7 +516,7 @@ except PoolExhausted:
 def test_a_fork_leaves_parent_and_child_with_a_pool(kind: str) -> None:
     """A child does not wait for a lock that a thread of its parent held, and both go on."""
     done = subprocess.run(
-        [sys.executable, "-c", FORK.format(kind=kind)],
+        [sys.executable, *MAY_FORK, "-c", FORK.format(kind=kind)],
         capture_output=True,
         text=True,
         timeout=120,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import statistics
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 
 from memopt_cli.errors import MeasurementError, SubjectDied
 from memopt_cli.profiler.agent import AgentReader
+from memopt_cli.profiler.answers import NotTraceable
 from memopt_cli.profiler.injected import memopt_agent
 from memopt_cli.profiler.injection import Session
 from memopt_cli.profiler.process import ProcessReader
@@ -80,8 +82,18 @@ def test_the_program_does_as_it_did(session: Session, tmp_path: Path, options: l
     watched = outcome([*options, "one", "two"], session.environment(plain), tmp_path)
 
     assert 3 == alone[0]
-    assert alone == watched
+    assert alone == (*watched[:2], _without_the_warning(watched[2]))
     assert 2 == len(session.rings())
+
+
+def _without_the_warning(stderr: str) -> str:
+    """Return what a program wrote but for what 3.13 and later say of forks beside the agent."""
+    if sys.version_info < (3, 13):
+        return stderr
+    warning = (
+        r".*DeprecationWarning: This process \(pid=\d+\) is multi-threaded, use of fork\(\).*\n"
+    )
+    return re.sub(rf"{warning}  pid = os\.fork\(\)\n", "", stderr)
 
 
 def test_the_programs_own_sitecustomize_is_run(session: Session, tmp_path: Path) -> None:
@@ -340,6 +352,29 @@ def test_forks_threads_and_requests_do_not_lock_up(watch: Watch) -> None:
     assert asked > 0
 
 
+def test_a_program_that_forks_all_the_time_is_asked(watch: Watch) -> None:
+    """Oftener than the agent looks for requests; it is begun anew with a fork of 3.12."""
+    watched = watch(
+        """
+        import os, time, warnings
+        warnings.simplefilter('ignore')
+        sys.modules['memopt_agent'].LOOK_EVERY_S = 1.0
+        ready()
+        while True:
+            pid = os.fork()
+            if not pid: os._exit(0)
+            os.waitpid(pid, 0)
+            time.sleep(0.2)
+        """
+    )
+    watched.said()
+    agent = watched.agent()
+    watched.go()
+
+    assert agent.listening
+    assert agent.heap().blocks > 0
+
+
 def test_the_agents_thread_takes_no_signal(watch: Watch) -> None:
     """A program that waits for a signal it has blocked gets it, and is not ended by it."""
     watched = watch(
@@ -582,8 +617,17 @@ def test_windows_beside_numpy_threads(watch: Watch) -> None:
     watched.said()
     agent = watched.agent()
 
-    windows = [agent.window(0.01) for _ in range(40)]
+    refused = []
+    for _ in range(40):
+        try:
+            agent.window(0.01)
+        except NotTraceable as exc:
+            refused.append(str(exc))
     watched.go()
 
     assert 0 == watched.process.wait(30)
-    assert 40 == len(windows)
+    # Versions whose tracemalloc may crash here are not traced, ever.
+    version = sys.version.split()[0]
+    told = f"not measured: tracemalloc of Python {version} may crash beside numpy"
+    crashes = (3, 12) <= sys.version_info < (3, 12, 9) or (3, 13) <= sys.version_info < (3, 13, 2)
+    assert [told] * (40 * crashes) == refused

@@ -171,6 +171,9 @@ class Agent:
         self.left = _thread.allocate_lock()
         self.collects = True
         self.was_free = False
+        self.stopped = False
+        """Whether the thread was ended for a fork and has to be started again."""
+
         self._interval_s = 0.0
         self.listen()
         self.ring.words[IS_MAGIC] = MAGIC
@@ -200,7 +203,10 @@ class Agent:
         # Bound here: at the interpreter's end, module globals are gone before this thread is.
         ring, leave, answer = self.ring, self.leave, self._answer
         threads, hurry, be_patient = _thread._count, self._hurry, self.be_patient  # noqa: SLF001 - as in `listen`
-        while not leave.acquire(True, LOOK_EVERY_S):
+        # At once: the thread is begun anew with each fork of 3.12, which may come oftener.
+        look_in_s = 0.0
+        while not leave.acquire(True, look_in_s):
+            look_in_s = LOOK_EVERY_S
             number = ring.words[REQUESTED]
             if number != seen:
                 seen = number

@@ -13,14 +13,16 @@ if TYPE_CHECKING:
 
     from memopt_cli.profiler.injected import memopt_agent
 
-_FORK_WARNS_OF_THREADS = (3, 12)
+# From 3.12 on a fork warns if there are threads. 3.12 counts them before the parent's hooks
+# run, and 3.13 after them: there no thread that goes on listening escapes the count.
+_STOPS = sys.version_info[:2] == (3, 12)
 _STOP_WITHIN_S = 2.0
 
 
 def before(agent: memopt_agent.Agent) -> None:
     """Let no fork happen inside an import or a half-done answer."""
     agent.was_free = agent.busy.acquire(True, 5.0)
-    if sys.version_info >= _FORK_WARNS_OF_THREADS:
+    if _STOPS:
         if agent.was_free:
             agent.busy.release()
             agent.was_free = False
@@ -32,7 +34,8 @@ def after_in_parent(agent: memopt_agent.Agent) -> None:
     if agent.was_free:
         agent.was_free = False
         agent.busy.release()
-    if sys.version_info >= _FORK_WARNS_OF_THREADS and not _is_listening(agent):
+    if agent.stopped:
+        agent.stopped = False
         agent.listen()
 
 
@@ -67,21 +70,21 @@ _left: list[mmap.mmap] = []
 
 
 def _stop_listening(agent: memopt_agent.Agent) -> None:
-    """End the thread, and wait until the kernel has forgotten it, within limits."""
-    if not _is_listening(agent):
+    """
+    End the thread, and wait until the kernel has forgotten it, within limits.
+
+    For the watcher it listens still: what is asked meanwhile is answered after the fork.
+    """
+    if not agent.ring.words[sys.modules["memopt_agent"].LISTENING]:
         return
     threads = _threads()
     agent.leave.release()
+    agent.stopped = True
     agent.left.acquire(True, _STOP_WITHIN_S)
-    agent.ring.words[sys.modules["memopt_agent"].LISTENING] = 0
     for _ in range(200):
         if _threads() < threads:
             break
         time.sleep(50e-6)
-
-
-def _is_listening(agent: memopt_agent.Agent) -> bool:
-    return bool(agent.ring.words[sys.modules["memopt_agent"].LISTENING])
 
 
 def _threads() -> int:
