@@ -267,7 +267,7 @@ def test_last_digits_decide_nothing() -> None:
     """Pages of which two steps explain the same, up to the limit, give one line at any level."""
     pages = np.array([0, 1.5, 3, 12.5, 13.5, 14.5]) * 4096
     found = [
-        level_shifts.fit(np.arange(6) * 3.0, level + scale * pages)
+        level_shifts.fit(np.linspace(0, 15, 6), level + scale * pages)
         for level in (0, 1e5 / 3, 12_345_678, 16e6, 1e9)
         for scale in (1, 7, 1000 / 3)
     ]
