@@ -80,9 +80,9 @@ def _of_checks(summary: Summary) -> Iterator[str]:
             expression = wording.expression(check)
             yield _command(kind, title, f"{expression}: {verdict}, {wording.judged_on(check)}")
         room -= len(told)
-    for one in summary.alerts[: max(0, room)]:
+    for one in alerts.told(summary.alerts)[: max(0, room)]:
         title = f"{summary.name}: {one.owner}"
-        yield _command("warning", title, f"{one.level} alert: {alerts.words(one)}")
+        yield _command("warning", title, f"{one.level} alert: {one.words}")
 
 
 def _command(kind: str, title: str, message: str) -> str:

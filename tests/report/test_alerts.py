@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from memopt_cli.analysis import findings, watch_findings
+from memopt_cli.analysis.alerts import Level
 from memopt_cli.analysis.watch_limits import limits_of
 from memopt_cli.cli import display, watch_tables
 from memopt_cli.report import alerts, markdown, summary, watch_json, watch_markdown
@@ -109,6 +110,28 @@ def test_a_terminal_shows_a_few(paused: RunFindings) -> None:
 
     assert [f"critical alert: {number}: {RUN_WORDS}" for number in range(5)] == shown[:-1]
     assert "3 more alerts are in the report." == shown[-1]
+
+
+def test_what_fires_often_is_told_once(paused: RunFindings) -> None:
+    """With the worst of all and how often, before what was never critical."""
+    (one,) = paused.alerts
+    again = [
+        replace(one, level=Level.WARNING, worst=0.09, began_s=1.0, ended_s=2.0),
+        replace(one, worst=0.3, began_s=3.0, ended_s=4.0),
+        one,
+        replace(one, level=Level.WARNING, worst=0.1, owner="pooled", began_s=1.0, ended_s=2.0),
+    ]
+
+    assert [
+        (
+            "critical alert: optimized: longest GC pause above 150 ms, 300 ms at worst, "
+            "3 times from 1.00 s to the end"
+        ),
+        (
+            "warning alert: pooled: longest GC pause above 80.0 ms, 100 ms at worst, "
+            "from 1.00 s to 2.00 s"
+        ),
+    ] == alerts.lines([again[-1], *again[:-1]])
 
 
 def test_of_nothing_nothing_is_said() -> None:

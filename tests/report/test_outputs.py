@@ -326,14 +326,16 @@ def test_no_more_annotations_than_are_shown() -> None:
 
 def test_the_room_for_warnings_is_shared() -> None:
     """By a run that did not finish, by what is inconclusive, and by alerts, in this order."""
-    alert = Alert(RULES[0], "optimized", Level.WARNING, 3e6, 0.0, None)
     lengths = []
     for checks, alerts in ((20, 20), (4, 20), (4, 2)):
         unfinished = run(
             found(),
             outcome=Outcome.INTERRUPTED,
             thresholds=tuple(result(Verdict.INCONCLUSIVE, metric=f"m{n}") for n in range(checks)),
-            alerts=(alert,) * alerts,
+            alerts=tuple(
+                Alert(RULES[0], f"variant {n}", Level.WARNING, 3e6, 0.0, None)
+                for n in range(alerts)
+            ),
         )
         lines = workflow_commands(summary.of_run(unfinished)).splitlines()
         lengths.append((len(lines), sum("warning alert: " in line for line in lines)))
