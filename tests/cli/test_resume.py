@@ -153,7 +153,8 @@ def test_refused(arguments: tuple[str, ...], said: str, of_another_release: Memo
 
 def test_a_watch_cannot_be_resumed(memopt: Memopt) -> None:
     """It has no load to go on with."""
-    done = memopt("simulate", "--resume", str(watched(memopt.folder)))
+    with watched(memopt.folder) as directory:
+        done = memopt("simulate", "--resume", str(directory))
 
     assert 2 == done.returncode
     assert "a watch cannot be resumed" in done.stderr
