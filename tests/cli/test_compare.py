@@ -111,7 +111,8 @@ def test_a_run_is_judged_beside_its_baseline(memopt: Memopt) -> None:
 
 def test_a_watch_is_not_compared(memopt: Memopt, tmp_path: Path) -> None:
     """Nothing shows that two watches saw the same work."""
-    done = memopt("compare", "base", str(watched(tmp_path)))
+    with watched(tmp_path) as folder:
+        done = memopt("compare", "base", str(folder))
 
     assert 2 == done.returncode
     assert "is a watch: nothing shows that two watches saw the same work" in done.stderr

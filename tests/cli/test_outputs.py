@@ -242,8 +242,9 @@ def test_an_interrupted_run_is_an_error(endless: Endless, memopt: Memopt) -> Non
 
 def test_a_watch(memopt: Memopt) -> None:
     """A watch has the formats of a run."""
-    watched(memopt.folder)
-    done = memopt("report", "--out", "junit=j.xml", "--out", "html=h.html", "--format", "github")
+    with watched(memopt.folder):
+        formats = ("--out", "junit=j.xml", "--out", "html=h.html", "--format", "github")
+        done = memopt("report", *formats)
 
     assert (0, ("0", "0")) == (done.returncode, _verdicts(memopt.folder / "j.xml"))
     assert done.stdout.startswith("## python app.py: passed\n")
