@@ -47,6 +47,8 @@ def interrupted(
         return trace
 
     before = sys.gettrace()
+    # Said before: 3.12 heeds the first one to ask for bytecodes from the next trace on.
+    sys._getframe().f_trace_opcodes = True
     sys.settrace(trace)  # type: ignore[arg-type] # typeshed wants its own recursive type
     try:
         action()

@@ -316,9 +316,17 @@ def test_a_damaged_run_is_said(tmp_path: Path, damage: str) -> None:
             with closing(sqlite3.connect(path)) as base, base:
                 base.execute("UPDATE run SET value = '{' WHERE name = 'environment'")
 
+    assert str(refusal(tmp_path)).startswith(f"{path} cannot be read: ")
+
+
+def test_what_is_no_database_is_closed(tmp_path: Path) -> None:
+    """Also while the error is kept, which holds the frames that have opened it."""
+    path = tmp_path / layout.SAMPLES
+    path.write_bytes(b"not a database, but long enough to be taken for one" * 100)
+
     refused = refusal(tmp_path)
-    assert str(refused).startswith(f"{path} cannot be read: ")
-    # What was raised holds the frames that opened the file: it is closed, not only forgotten.
+
+    assert refused.__traceback__ is not None
     links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
     assert str(path) not in {str(link.readlink()) for link in links}
 
