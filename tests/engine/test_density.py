@@ -15,9 +15,9 @@ from memopt_cli.engine.density import SLACK_BYTES, Room, limited
 from memopt_cli.engine.events import SampleTaken, VariantEnded
 from memopt_cli.errors import SubjectOutOfMemory
 from memopt_cli.scenario.load import Load
-from memopt_cli.workloads.settings import AgentsSettings
 from memopt_cli.workloads.transcript import Transcript
 from tests.making import MIB, estimate, found
+from tests.workloads.agents.test_population import SETTINGS as MIXED
 
 if TYPE_CHECKING:
     from memopt_cli.workloads.transcript import Tick
@@ -26,22 +26,15 @@ if TYPE_CHECKING:
 EACH = 513_600
 """Bytes of a G10 agent's arrays."""
 
-SETTINGS = AgentsSettings(
+SETTINGS = replace(
+    MIXED,
     models=("G10",),
     shares=(1.0,),
     distinct_models=1,
     learners=0.0,
     history=16,
     kept_beliefs=2,
-    layout="own",
-    tier="f64",
-    hibernate_s=None,
-    threads=1,
-    fault="none",
-    leak_bytes=0,
-    leak_per_cycle_bytes=0,
     capacity=1000,
-    seed=1,
 )
 STAGES = [
     {"name": "empty", "duration": "1s", "agents": 0},
