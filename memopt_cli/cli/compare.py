@@ -79,7 +79,7 @@ def _wanted(texts: Sequence[str]) -> Chosen:
     for form in [*(form for form, _ in wanted.files), wanted.printed]:
         if form in {Format.OPENMETRICS, Format.BENCHMARK, *outputs.OF_NO_RUN}:
             raise UsageError(
-                f"{form} tells of one run",
+                f"a comparison is not written as {form}",
                 hint=f"Write: memopt report RUN --out {form}=PATH",
             )
     if wanted.folder == outputs.STDOUT:

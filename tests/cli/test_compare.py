@@ -75,7 +75,14 @@ def test_several_runs_and_no_regression(memopt: Memopt) -> None:
         (["base", "other"], 2, "error: other and base cannot be compared: only: it was given ano"),
         (["base", "no"], 2, "error: no holds no run"),
         (["base", "new", "--fail-on-regression", "memory>5%"], 2, "error: unknown measure 'memor"),
-        (["base", "new", "--out", "benchmark=b"], 2, "error: benchmark tells of one run\n"),
+        *(
+            (
+                ["base", "new", "--out", f"{form}=b"],
+                2,
+                f"error: a comparison is not written as {form}\n",
+            )
+            for form in ("benchmark", "openmetrics", "prometheus-rules", "json-schema")
+        ),
         (["base", "new", "--out", "-"], 2, "error: --out - names no format\n"),
         (["base", "new", "--out", "base.yaml"], 2, "error: cannot make base.yaml: "),
     ],
