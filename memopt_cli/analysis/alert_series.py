@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _ENOUGH_UNITS = 0.1
 """Below this share of the peak, what a process costs anyway is not divided by its units."""
 
+_NEARLY_ALL = 0.9
+"""Of the most there were: what is kept of those that left is not charged to the others."""
+
 _RECENT = 10
 """Samples over which a share of time is taken, at least."""
 
@@ -118,12 +121,13 @@ def _per_unit(told: _Variant) -> Points:
     """Return memory above what the process had before its first unit, by unit."""
     samples, empty_bytes = told.recording.samples, None
     enough = _ENOUGH_UNITS * max((one.units for one in samples), default=0)
-    found = []
+    found, most = [], 0
     for one in samples:
+        most = max(most, one.units)
         if not one.units:
             # What a population leaves is used again by the next, and is memory of units still.
             empty_bytes = one.resident_anonymous_bytes if empty_bytes is None else empty_bytes
-        elif empty_bytes is not None and one.units >= enough:
+        elif empty_bytes is not None and one.units >= max(enough, _NEARLY_ALL * most):
             found.append((one.at_s, (one.resident_anonymous_bytes - empty_bytes) / one.units))
     return found
 

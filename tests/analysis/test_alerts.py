@@ -178,6 +178,21 @@ def test_few_units_are_not_charged_with_the_process() -> None:
     assert [] == _fired(variant(samples))
 
 
+@pytest.mark.parametrize(("left", "fires"), [(950, True), (850, False)])
+def test_what_is_kept_of_those_that_left_is_not_charged_to_the_others(
+    left: int, fires: bool
+) -> None:
+    """2.4 MiB each for a thousand; when some have left and all of it is still there, it is not."""
+    samples = [
+        plateau(0, None, at_s=0.0, resident_anonymous_bytes=10 * MIB),
+        plateau(1000, None, at_s=1.0, resident_anonymous_bytes=2310 * MIB),
+        sample(2.0, units=left, resident_anonymous_bytes=2310 * MIB),
+    ]
+    told = recording(variant(samples), environment={})
+
+    assert fires == bool(alert_series.of_run(told, [found()]))
+
+
 def test_what_a_population_leaves_is_memory_of_units_still() -> None:
     """Ten of 4 MiB are as heavy the second time, where most of it was kept for them."""
     sizes = [(0, 10), (10, 50), (0, 48), (10, 50)]
