@@ -7,15 +7,16 @@ import os
 import socket
 import struct
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from memopt_cli.workloads.sockets.accept_queue import Room
 from memopt_cli.workloads.sockets.activities import NS_PER_S, WHILE_NS, Activity
+from memopt_cli.workloads.sockets.crowd import READ_BYTES
 from memopt_cli.workloads.sockets.failures import CONNECTING_ERRORS, Failure
-from memopt_cli.workloads.sockets.table import READY, Newcomer
+from memopt_cli.workloads.sockets.table import OPENING, READY, REPLIED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from memopt_cli.workloads.sockets.crowd import Crowd
     from memopt_cli.workloads.sockets.settings import DriverSettings, Lane
@@ -27,6 +28,7 @@ _BY_ITSELF = ("127.0.0.1", "127.0.0.1")
 """From this address the system connects to that one without being told."""
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_KIND = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
 _BATCH = 256
 _LOOK_AGAIN_NS = 500_000
 _GUESS = 256
@@ -64,6 +66,7 @@ class Connecting(Activity):
         self._until_ns = until_ns
         self._on_the_way = 0
         self._lanes = _Lanes(settings.lanes, crowd.held, settings.index)
+        self._ways = [_way(lane) for lane in settings.lanes]
         ports = {lane.port for lane in settings.lanes} if settings.watch_backlog else set()
         self._room = Room(ports, settings.drivers)
         self._allowed = 0
@@ -90,6 +93,42 @@ class Connecting(Activity):
             self._ask(self._next_ns if self._scheduled else perf_counter_ns())
             self._next_ns = next(self._times_ns)
         return 0
+
+    def handle(self, events: Sequence[tuple[int, int]]) -> None:
+        """Do what events demand: the usual one, a welcome equal to a good one, without any call."""
+        crowd = self.crowd
+        welcome = crowd.welcome
+        if welcome is None:
+            crowd.handle(events)
+            return
+        state, since_ns, partial = crowd.state, crowd.since_ns, crowd.partial
+        answer, words = welcome
+        read, write, clock = os.read, os.write, perf_counter_ns
+        count = crowd.openings_ns.append
+        opened = 0
+        for fd, mask in events:
+            if mask != REPLIED or state[fd] != OPENING:
+                crowd.attend(fd, mask)
+                continue
+            try:
+                received = read(fd, READ_BYTES)
+                if received != answer or partial:
+                    crowd.received(fd, received) if received else crowd.attend(fd, mask)
+                    continue
+                left = words[write(fd, words) :]
+            except OSError as exc:
+                crowd.broken(fd, exc)
+                continue
+            if left:
+                crowd.unsent[fd] = left
+            state[fd] = READY
+            count(clock() - since_ns[fd])
+            opened += 1
+        if opened:
+            crowd.tally.opened += opened
+            crowd.tally.ready += opened
+            self._on_the_way -= opened
+            self._lost_together = 0
 
     def opened(self, fd: int, now_ns: int) -> None:  # noqa: ARG002 - as activities are told
         """Take in that one is ready."""
@@ -132,13 +171,16 @@ class Connecting(Activity):
         if place is None:
             tally.fail(Failure.NO_PORTS, "every pair of addresses is full")
             return
+        words = self.crowd.first_words(number)
         try:
-            fd = _begun(self._settings.lanes[place])
+            fd = _begun(self._ways[place], speaks_first=bool(words))
         except OSError as exc:
             self._fail(exc)
             return
         self._on_the_way += 1
-        self.crowd.join(Newcomer(fd, number, place, intended_ns))
+        self.crowd.join(fd, number, place, intended_ns)
+        if words:
+            self.crowd.greet(fd, words)
 
     def _fail(self, exc: OSError) -> None:
         failure = CONNECTING_ERRORS.get(exc.errno or 0, Failure.OTHER)
@@ -172,19 +214,43 @@ class _Lanes:
         return None
 
 
-def _begun(lane: Lane) -> int:
-    """Return the descriptor of a connection that is being made; raises `OSError`."""
+class _Way(NamedTuple):
+    """How a connection of one lane is made."""
+
+    family: socket.AddressFamily
+    source: tuple[str, int] | None
+    """Where to bind it, if the system has to be told."""
+
+    destination: tuple[str, int]
+
+
+def _way(lane: Lane) -> _Way:
     family = socket.AF_INET6 if ":" in lane.host else socket.AF_INET
+    source = None
+    if lane.source is not None and (lane.source, lane.host) != _BY_ITSELF:
+        source = lane.source, 0
+    return _Way(family, source, (lane.host, lane.port))
+
+
+def _begun(way: _Way, *, speaks_first: bool) -> int:
+    """
+    Return the descriptor of a connection that is being made; raises `OSError`.
+
+    Where this side speaks first, what it says takes the handshake's last acknowledgement along,
+    and its next words that of the answer: two packets less of nine (tcp (7), TCP_QUICKACK).
+    """
     # The type below `socket.socket`, which takes half as long to make.
-    end = socket.SocketType(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    end = socket.SocketType(way.family, _KIND)
     try:
         # At once, so that even a driver that is killed leaves no TIME_WAIT behind.
         end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if lane.source is not None and (lane.source, lane.host) != _BY_ITSELF:
+        if speaks_first:
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+        if way.source is not None:
             end.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
-            end.bind((lane.source, 0))
-        code = end.connect_ex((lane.host, lane.port))
+            end.bind(way.source)
+        code = end.connect_ex(way.destination)
         if code not in (0, errno.EINPROGRESS):
             raise OSError(code, os.strerror(code))
         return end.detach()

@@ -64,6 +64,37 @@ class Crowd(Table):
         self.durations_ns: list[int] = []
         """Since the last `settle`: many are counted faster than one by one."""
 
+        self.openings_ns: list[int] = []
+        """Those of openings."""
+
+    @property
+    def welcome(self) -> tuple[bytes, bytes] | None:
+        """See `Protocol`; `None` where what is read is not what the protocol sees."""
+        return getattr(self.protocol, "welcome", None) if self._tls is None else None
+
+    def first_words(self, number: int) -> bytes:
+        """Return what may be said on connection *number* before anything else happens."""
+        return self.protocol.opening(number) if self.protocol.opens and self._tls is None else b""
+
+    def greet(self, fd: int, words: bytes) -> None:
+        """
+        Say the first words at once on a connection that has just been asked for.
+
+        On this machine it is there already when `connect` returns; elsewhere it is not, and
+        they are said when it is.
+        """
+        try:
+            left = words[os.write(fd, words) :]
+        except BlockingIOError:
+            return
+        except OSError as exc:
+            self._refused(fd, exc.errno or 0)
+            return
+        self._count_connected()
+        self.state[fd] = OPENING
+        if left:
+            self.unsent[fd] = left
+
     def handle(self, events: Sequence[tuple[int, int]]) -> None:
         """Do what events demand."""
         for fd, mask in events:
@@ -77,7 +108,7 @@ class Crowd(Table):
             return
         if state == CONNECTING:
             if mask & (select.EPOLLERR | select.EPOLLHUP):
-                self._refused(fd)
+                self._refused(fd, error_of(fd))
                 return
             self._connected(fd)
         if mask & select.EPOLLOUT and fd in self.unsent:
@@ -111,7 +142,9 @@ class Crowd(Table):
                 self.send(fd, content)
 
     def settle(self) -> None:
-        """Count the durations of the replies that came."""
+        """Count the durations of the openings and the replies that came."""
+        self.connecting.record_many(self.openings_ns)
+        self.openings_ns.clear()
         self.latency.record_many(self.durations_ns)
         self.durations_ns.clear()
 
@@ -128,15 +161,17 @@ class Crowd(Table):
         # What the server said before it went is worth reading; then the end follows.
         self._read(fd, ending=True, after=exc)
 
-    def _refused(self, fd: int) -> None:
-        code = error_of(fd)
+    def _refused(self, fd: int, code: int) -> None:
         # The server may also have accepted, and have gone again before we looked.
         failure = CONNECTING_ERRORS.get(code, Failure.OTHER if code else Failure.RESET_OPENING)
         self.lose(fd, failure, os.strerror(code) if code else "closed at once")
 
-    def _connected(self, fd: int) -> None:
+    def _count_connected(self) -> None:
         self.tally.connected += 1
         self.tally.open += 1
+
+    def _connected(self, fd: int) -> None:
+        self._count_connected()
         self._note_retransmission(fd)
         if self._tls is not None:
             self.state[fd] = SECURING
@@ -162,7 +197,7 @@ class Crowd(Table):
         self.state[fd] = READY
         self.tally.opened += 1
         self.tally.ready += 1
-        self.connecting.record(max(0, now_ns - self.since_ns[fd]))
+        self.openings_ns.append(max(0, now_ns - self.since_ns[fd]))
         if self._activity is not None:
             self._activity.opened(fd, now_ns)
 

@@ -12,7 +12,7 @@ import os
 import select
 from array import array
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from memopt_cli.profiler.histogram import Histogram
 from memopt_cli.workloads.sockets.failures import IDLE_ENDS, Failure
@@ -45,16 +45,6 @@ kernel does not look again at each descriptor that it has reported.
 """
 
 
-class Newcomer(NamedTuple):
-    """A connection that was asked for."""
-
-    fd: int
-    number: int
-    lane: int
-    since_ns: int
-    """When it was meant to be asked for."""
-
-
 class Table:
     """Who is connected, and since when each waits for what."""
 
@@ -82,15 +72,16 @@ class Table:
         """Tell *activity*, from now on, what happens."""
         self._activity = activity
 
-    def join(self, newcomer: Newcomer) -> None:
-        """Take in a connection that is being made."""
-        fd = newcomer.fd
+    def join(self, fd: int, number: int, lane: int, since_ns: int) -> None:
+        """Take in a connection that is being made, and was meant to be asked for at *since_ns*."""
         if fd >= len(self.state):
             self._grow(fd)
         self.state[fd] = CONNECTING
-        self.number[fd], self.lane[fd] = newcomer.number, newcomer.lane
-        self.sequence[fd], self.since_ns[fd] = 0, newcomer.since_ns
-        self.held[newcomer.lane] += 1
+        self.number[fd] = number
+        self.lane[fd] = lane
+        self.sequence[fd] = 0
+        self.since_ns[fd] = since_ns
+        self.held[lane] += 1
         self.epoll.register(fd, _INTEREST)
 
     def wait(self, wait_ns: int) -> list[tuple[int, int]]:

@@ -109,8 +109,8 @@ class JsonRpc:
         self._method = json.dumps(method)
         self._params = None if params is None else json.dumps(params)
         self._filling = "x" * max(0, message_bytes - 16)
-        self._welcome = b""
-        """A good answer to the handshake; another that is the same bytes is good too."""
+        self.welcome: tuple[bytes, bytes] | None = None
+        """A good answer to the handshake, and what is said then; see `Protocol`."""
 
     def opening(self, number: int) -> bytes:
         """Return ``initialize`` with the document whose turn it is."""
@@ -129,8 +129,6 @@ class JsonRpc:
 
     def receive(self, received: bytes, call: Call) -> Turn:
         """Take one line; notifications and requests of the server are read and ignored."""
-        if received == self._welcome and call.expecting is Expecting.OPENING:
-            return Turn(len(received), send=INITIALIZED, done=True)
         text = line(received)
         if text is None:
             return INCOMPLETE
@@ -139,5 +137,5 @@ class JsonRpc:
         opening = call.expecting is Expecting.OPENING
         done = result_of(text, OPENING_ID if opening else call.sequence + 1) is not None
         if opening and done:
-            self._welcome = text
+            self.welcome = text, INITIALIZED
         return Turn(len(text), send=INITIALIZED if opening and done else b"", done=done)

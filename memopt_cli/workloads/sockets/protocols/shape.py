@@ -98,7 +98,9 @@ class Protocol(typing.Protocol):
         """Return one request."""
 
     # A protocol may also have `closing(number, note) -> bytes`: what to send before a connection
-    # is closed in order, without waiting for an answer.
+    # is closed in order, without waiting for an answer. And `welcome`, a good answer to the
+    # opening and what to send then: another answer that is the same bytes is taken for as good,
+    # without asking again; `None` until there is one.
 
     def receive(self, received: bytes, call: Call) -> Turn:
         """

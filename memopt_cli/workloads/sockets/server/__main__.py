@@ -89,6 +89,8 @@ def _listener(told: wire.Message) -> socket.socket:
     listener.setblocking(False)
     listener.bind((told["host"], told["port"]))
     listener.listen(BACKLOG)
+    # For what it accepts: the answer to a request takes the acknowledgement of it along.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
     return listener
 
 

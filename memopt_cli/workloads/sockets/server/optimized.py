@@ -96,6 +96,8 @@ class OptimizedServer:
                 return
             os.set_blocking(fd, False)
             self._open(fd)
+            # Clients that speak first have mostly done so by now.
+            self._receive(fd)
 
     def _open(self, fd: int) -> None:
         if fd >= len(self._handles):
