@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from memopt_cli.optimizer.state_pool import StatePool
 
 PHASES = tuple(Phase)
+_NO_PHASE = ~PHASE_MASK
 
 
 class StateCounters:
@@ -64,10 +65,12 @@ class StateCounters:
 
     @phase.setter
     def phase(self, phase: Phase) -> None:
-        at = self._checked()
+        words, at = self._words, self._at
+        if words[at] != self._key:
+            raise self._stale()
         if not isinstance(phase, Phase):
             raise wrong_type("phase", "a Phase", phase)
-        self._words[at + CONTROL] = self._words[at + CONTROL] & ~PHASE_MASK | phase
+        words[at + CONTROL] = words[at + CONTROL] & _NO_PHASE | phase
 
     def note_received(self, size_bytes: int, at_s: float, checksum: int) -> None:
         """

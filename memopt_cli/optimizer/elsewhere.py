@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     Shares: TypeAlias = tuple[tuple[bytes, ...], Capabilities | None]
     """Payloads and a document, one reference to each of which is to be given back."""
 
+_NO_DOCUMENT = (1 << DOCUMENT_SHIFT) - 1
+"""Of a control word: all but the number of the document."""
+
 
 class StateSlab(BulkSlab):
     """
@@ -152,10 +155,11 @@ class StateSlab(BulkSlab):
     def set_document(self, at: int, capabilities: Capabilities | None) -> None:
         """Replace the shared document of a record."""
         with self._lock:
-            number = self.documents.keep(capabilities)
-            control = self.words[at + CONTROL]
-            rest = control & ((1 << DOCUMENT_SHIFT) - 1)
-            self.words[at + CONTROL] = rest | number << DOCUMENT_SHIFT
+            words, number = self.words, self.documents.keep(capabilities)
+            control = words[at + CONTROL]
+            words[at + CONTROL] = control & _NO_DOCUMENT | number << DOCUMENT_SHIFT
+            if control <= _NO_DOCUMENT:
+                return
             earlier = self.documents.release(control >> DOCUMENT_SHIFT)
         if earlier is not None:
             earlier.release()

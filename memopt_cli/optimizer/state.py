@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from memopt_cli.errors import StateError
+from memopt_cli.optimizer.capabilities import Capabilities
 from memopt_cli.optimizer.fields import (
     FIELDS,
     MetadataValue,
@@ -30,8 +31,6 @@ from memopt_cli.optimizer.sizes import StateSize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    from memopt_cli.optimizer.capabilities import Capabilities
 
 NUMBERS = ("number", "opened_at_s", "last_seen_s", "received", "received_bytes", "checksum")
 
@@ -68,7 +67,8 @@ class CompactState(StatePending):
 
     @capabilities.setter
     def capabilities(self, capabilities: Capabilities | None) -> None:
-        check_field("capabilities", capabilities)
+        if not isinstance(capabilities, Capabilities):
+            check_field("capabilities", capabilities)
         self._pool.set_document(self._checked(), capabilities)
 
     @property

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from memopt_cli.errors import StateError
+from memopt_cli.errors import StateError, WrongFieldType
 from memopt_cli.optimizer import (
     Capabilities,
     CapabilityStats,
@@ -193,6 +193,18 @@ def test_a_pool_gives_documents_numbers_and_takes_them_back() -> None:
     pool.release_many(handles)
     assert (0, CapabilityStats(0, 0, 0)) == (len(pool.documents), store.stats())
     assert [None] * len(pool.documents._kept) == pool.documents._kept
+
+
+def test_what_is_no_document_is_refused() -> None:
+    """A state keeps the document it has when it is given a document's bytes in place of one."""
+    store = CapabilityStore()
+    state = (pool := StatePool(capabilities=store))[pool.acquire()]
+    state.capabilities = store.acquire(b"[1]")
+    with pytest.raises(WrongFieldType, match="capabilities is of type bytes"):
+        state.capabilities = b"[2]"  # type: ignore[assignment] # that is the point
+    assert b"[1]" == getattr(state.capabilities, "document", None)
+    state.capabilities = None
+    assert (None, CapabilityStats(0, 0, 0)) == (state.capabilities, store.stats())
 
 
 def test_documents_of_several_stores_are_kept_apart() -> None:

@@ -33,14 +33,15 @@ def _document(size_bytes: int, number: int, seed: int) -> bytes:
         "capabilities": {"roots": {"listChanged": True}, "sampling": {}, "elicitation": {}},
         "tools": tools,
     }
-    text = json.dumps(document)
-    while len(text) < size_bytes:
-        tools.append(_tool(draw, len(tools)))
-        longer = json.dumps(document)
-        if tools[1:] and len(longer) - size_bytes > size_bytes - len(text):
+    length = len(json.dumps(document))
+    while length < size_bytes:
+        tool = _tool(draw, len(tools))
+        longer = length + len(json.dumps(tool)) + (len(", ") if tools else 0)
+        if tools and longer - size_bytes > size_bytes - length:
             break
-        text = longer
-    return text.encode()
+        tools.append(tool)
+        length = longer
+    return json.dumps(document).encode()
 
 
 def _tool(draw: random.Random, number: int) -> dict[str, object]:

@@ -144,8 +144,10 @@ def unknown(asked: Request) -> Refused:
 
 def answer(request_id: int | str | None, result: bytes) -> bytes:
     """Return the response with a result that is JSON already."""
-    written = b"%d" % request_id if type(request_id) is int else json.dumps(request_id).encode()
-    return b'{"jsonrpc": "2.0", "id": ' + written + b', "result": ' + result + b"}\n"
+    if type(request_id) is int:
+        return b'{"jsonrpc": "2.0", "id": %d, "result": %b}\n' % (request_id, result)
+    written = json.dumps(request_id).encode()
+    return b'{"jsonrpc": "2.0", "id": %b, "result": %b}\n' % (written, result)
 
 
 def echoed(text: str) -> bytes:

@@ -27,6 +27,7 @@ _ACCEPTS = 64
 _MOST_EVENTS = 512
 _ROWS = 1024
 _READ = select.EPOLLIN | select.EPOLLRDHUP
+_WRITE = select.EPOLLOUT
 
 
 class _Unfinished(NamedTuple):
@@ -96,8 +97,6 @@ class OptimizedServer:
                 return
             os.set_blocking(fd, False)
             self._open(fd)
-            # Clients that speak first have mostly done so by now.
-            self._receive(fd)
 
     def _open(self, fd: int) -> None:
         if fd >= len(self._handles):
@@ -111,9 +110,9 @@ class OptimizedServer:
         # One that an earlier event of the same batch has ended.
         if not self._handles[fd]:
             return
-        if mask & select.EPOLLOUT:
+        if mask & _WRITE:
             self._resume(fd)
-        if mask & ~select.EPOLLOUT:
+        if mask & ~_WRITE:
             if self._unfinished and fd in self._unfinished:
                 self._go_on(fd, *self._unfinished[fd])
             else:
@@ -127,6 +126,13 @@ class OptimizedServer:
             return
         except OSError:
             received = b""
+        first = received.find(b"\n") + 1
+        if first == len(received) > 0:
+            # One whole line and nothing else, as nearly always.
+            self.books.requests += 1
+            if content := self._states.answer(self._handles[fd], received):
+                self._send(fd, content)
+            return
         end = received.rfind(b"\n") + 1
         if end < len(received):
             buffer = self._buffers.acquire(_longer(len(received) - end))
@@ -170,24 +176,20 @@ class OptimizedServer:
         self._unfinished[fd] = _Unfinished(buffer, len(part))
 
     def _answer(self, fd: int, received: bytes) -> None:
+        """Answer whole lines."""
         handle, answer = self._handles[fd], self._states.answer
-        if received.find(b"\n") + 1 == len(received):
-            self.books.requests += 1
-            content = answer(handle, received)
-        else:
-            answers = [answer(handle, line) for line in _lines(received)]
-            self.books.requests += len(answers)
-            content = b"".join(answers)
-        if content:
+        answers = [answer(handle, line) for line in _lines(received)]
+        self.books.requests += len(answers)
+        if content := b"".join(answers):
             self._send(fd, content)
 
     def _send(self, fd: int, content: bytes) -> None:
         """Send all of it, some of it later if the client does not read."""
-        if self._unsent and fd in self._unsent:
+        if fd in self._unsent:
             self._unsent[fd] += content
         elif left := _unwritten(fd, content):
             self._unsent[fd] = left
-            self._epoll.modify(fd, _READ | select.EPOLLOUT)
+            self._epoll.modify(fd, _READ | _WRITE)
 
     def _resume(self, fd: int) -> None:
         """Send what could not be sent before."""
