@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memopt_cli.errors import UsageError
+from memopt_cli.optimizer.fields import Phase
 from memopt_cli.workloads.sockets.plan import plan
 from memopt_cli.workloads.sockets.protocols.jsonrpc import INITIALIZED
 from memopt_cli.workloads.sockets.server.compact import CompactStates
@@ -183,6 +184,22 @@ def test_a_client_that_does_not_read(client: Client) -> None:
         wait([sent], timeout=0.5)
         assert list(range(60)) == [client.line()["id"] for _ in range(60)]
         sent.result()
+
+
+def test_a_new_connection_is_written_at_once() -> None:
+    """Its number, its times and its phase are those that four assignments would have left."""
+    states, before_s = CompactStates(), time.time()
+    found = [states._pool[states.open(number)] for number in (0, 7, 2**32 + 5)]
+    assert [0, 7, 6] == [state.number for state in found]
+    for state in found:
+        assert before_s <= state.opened_at_s == state.last_seen_s <= time.time()
+        assert (Phase.CONNECTING, 0, 0, None) == (
+            state.phase,
+            state.received,
+            state.checksum,
+            state.capabilities,
+        )
+        assert ({}, ()) == (dict(state.metadata), state.pending)
 
 
 def test_no_such_variant() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import struct
 import time
 from typing import TYPE_CHECKING
 from zlib import crc32
 
 from memopt_cli.errors import StateError
 from memopt_cli.optimizer.fields import Phase
+from memopt_cli.optimizer.records import ELSEWHERE
 from memopt_cli.optimizer.state_pool import StatePool
 from memopt_cli.workloads.connections.observing import (
     KEYS,
@@ -24,6 +26,14 @@ if TYPE_CHECKING:
     from memopt_cli.optimizer.state import CompactState
     from memopt_cli.workloads.sockets.server.messages import Echo, Request
 
+_begun = struct.Struct("<ddI").pack
+"""
+Times and number as they lie in a record of `memopt_cli.optimizer.records`, behind its control word.
+
+In one call with the record's being acquired, that is half the time of an acquire and four
+assignments.
+"""
+
 
 class CompactStates:
     """What connections remember, by the handle that each is known by."""
@@ -34,11 +44,8 @@ class CompactStates:
 
     def open(self, number: int) -> int:
         """Return the handle of a new connection."""
-        handle = self._pool.acquire()
-        state = self._pool[handle]
-        state.number = number
-        state.opened_at_s = state.last_seen_s = time.time()
-        return handle
+        now_s = time.time()
+        return self._pool.acquire_filled(Phase.CONNECTING, _begun(now_s, now_s, number % ELSEWHERE))
 
     def close(self, handle: int) -> Remembered:
         """Forget a connection; return what it remembered."""
