@@ -62,10 +62,8 @@ class Crowd(Table):
         """A good reply to it, to compare others with; empty where that is not possible."""
 
         self.durations_ns: list[int] = []
-        """Since the last `settle`: many are counted faster than one by one."""
-
         self.openings_ns: list[int] = []
-        """Those of openings."""
+        """Since the last `settle`: many are counted faster than one by one."""
 
     @property
     def welcome(self) -> tuple[bytes, bytes] | None:
