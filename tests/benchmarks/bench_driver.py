@@ -24,6 +24,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 CONNECTIONS = (64, 1_000)
 PAIRS = 6
 SECONDS = 4
+STARTS_WITHIN_S = 10.0
 SECONDS_OF = {"locust": 20}
 LEAST = {"wrk": 0.9, "locust": 20.0}
 """Of our replies per CPU second, over another program's: the first of them that is installed."""
@@ -123,11 +125,22 @@ def nginx() -> Iterator[Server]:
         configuration = Path(folder, "nginx.conf")
         configuration.write_text(CONFIGURATION.format(folder, port), encoding="utf-8")
         with subprocess.Popen(["nginx", "-p", folder, "-c", str(configuration)]) as process:
-            time.sleep(0.5)
             try:
+                _wait_until_it_listens(port)
                 yield Server(folder, port)
             finally:
                 process.terminate()
+
+
+def _wait_until_it_listens(port: int) -> None:
+    """Raise `TimeoutError` if nobody does in time."""
+    until_s = time.monotonic() + STARTS_WITHIN_S
+    while time.monotonic() < until_s:
+        with socket.socket() as end:
+            if end.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise TimeoutError(f"nginx does not listen on port {port}")
 
 
 def compared(server: Server, name: str, count: int) -> Ratio:
