@@ -14,7 +14,7 @@ from tests.workloads.sockets.driving import driving, failures
 from tests.workloads.sockets.serving import listening, overflows, serving, unused_port
 
 HANDSHAKE = {"handshake_bytes": 200}
-WRONG = (0, 2)
+WRONG = (0, 2, STUTTERED := 7)
 """Last digits of the connections that are refused: one in between is not."""
 
 WELCOME = b'{"jsonrpc": "2.0", "id": 0, "result": {}}\n'
@@ -136,6 +136,8 @@ def test_each_welcome_is_looked_at() -> None:
         if number % 10 in WRONG:
             answer = b'{"jsonrpc": "2.0", "id": 0, "error": {"message": "no room"}}\n'
         cut = 9 if number % 10 == 5 else len(answer)
+        if number % 10 == STUTTERED:
+            answer, cut = b"{" + WELCOME, 1
         writer.write(answer[:cut])
         await writer.drain()
         if answer[cut:]:
@@ -149,14 +151,14 @@ def test_each_welcome_is_looked_at() -> None:
     said: list[int] = []
     with (
         serving(changing) as port,
-        driving(port, 60, "jsonrpc+tcp", options=HANDSHAKE, window=2) as shards,
+        driving(port, 60, "jsonrpc+tcp", options=HANDSHAKE, window=3) as shards,
     ):
         found = shards.connect(60)
-        assert (48, 48) == (found.total.ready, found.total.opened)
-        assert {"wrong reply": 12} == failures(found)
-        assert 48 == found.connecting.count
+        assert (42, 42) == (found.total.ready, found.total.opened)
+        assert {"wrong reply": 18} == failures(found)
+        assert 42 == found.connecting.count
         until_s = time.monotonic() + 60
-        while len(said) < 48 and time.monotonic() < until_s:
+        while len(said) < 42 and time.monotonic() < until_s:
             time.sleep(0.01)
         assert [each for each in range(1, 61) if each % 10 not in WRONG] == sorted(said)
 
